@@ -1,0 +1,70 @@
+# One environment in .venv, built in two steps: what the package needs, then what its tests need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH := .venv-bench
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+CONSTRAINTS := .ci/constraints-$(VERSION).txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test check setup bench calibrate pins clean
+
+help:
+	@echo "make demo       install what the package needs and decide a real e-mail test (out/demo/report.html)"
+	@echo "make test       install the test tools, run every check and test"
+	@echo "make setup      prepare both environments' packages; does nothing the second time"
+	@echo "make check      lint, types, layers and dependencies"
+	@echo "make calibrate  the slow calibration of every model"
+	@echo "make bench      the tables of benchmarks/README.md, rivals included"
+	@echo "make pins       resolve the constraints files again"
+
+$(CONSTRAINTS):
+	@echo "python3 is $(VERSION); bayesuplift runs on Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.11 ..." >&2
+	@exit 2
+
+$(VENV)/.runtime: pyproject.toml $(CONSTRAINTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --constraint $(CONSTRAINTS) --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.runtime
+	$(PIP) --constraint $(CONSTRAINTS) --editable '.[pymc]' --group test --group check
+	@touch $@
+
+setup: $(VENV)/.test
+
+demo: $(VENV)/.runtime
+	$(BIN)/bayesuplift demo
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PATH=$(BIN):$$PATH $(BIN)/lint-imports
+	$(BIN)/deptry .
+
+test: check
+	$(BIN)/python -m pytest -m 'not slow' --durations=10
+
+calibrate: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow tests/calibration --durations=0
+
+$(BENCH)/.ready: benchmarks/requirements.txt
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
+	@touch $@
+
+bench: $(VENV)/.test $(BENCH)/.ready
+	$(BIN)/python benchmarks/run.py
+
+pins: $(VENV)/.runtime
+	$(PIP) --group pins
+	for version in 3.11 3.12 3.13; do \
+		$(BIN)/uv pip compile pyproject.toml --all-extras --group test --group check --group pins \
+			--python-version $$version --no-header --no-annotate --no-emit-index-url --upgrade \
+			--quiet --output-file .ci/constraints-$$version.txt; \
+	done
+
+clean:
+	rm -rf $(VENV) $(BENCH) out dist

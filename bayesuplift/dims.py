@@ -1,0 +1,38 @@
+"""Names of dimensions, groups and variables: the words that every layer shares."""
+
+from typing import Final, Literal, get_args
+
+CHAIN: Final = "chain"
+DRAW: Final = "draw"
+ARM: Final = "arm"
+SEGMENT: Final = "segment"
+UNIT: Final = "unit"
+PRIOR: Final = "prior"
+
+POSTERIOR: Final = "posterior"
+SAMPLE_STATS: Final = "sample_stats"
+OBSERVED_DATA: Final = "observed_data"
+CONSTANT_DATA: Final = "constant_data"
+CLOSED_FORM: Final = "closed_form"
+PRIOR_SENSITIVITY: Final = "prior_sensitivity"
+
+MEAN_OUTCOME: Final = "mean_outcome"
+N: Final = "n"
+TOTAL: Final = "total"
+
+Kind = Literal["binary", "count", "continuous", "revenue"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+Assignment = Literal["randomized", "observational"]
+ASSIGNMENTS: Final[tuple[Assignment, ...]] = get_args(Assignment)
+
+RESERVED: Final = frozenset({CHAIN, DRAW, ARM, SEGMENT, UNIT, PRIOR, N, TOTAL, MEAN_OUTCOME, "prob"})
+
+
+def factor_name(column: str) -> str:
+    """Name of the coordinate that holds a user's factor: prefixed where it would hide one of ours.
+
+    >>> factor_name("channel"), factor_name("segment")
+    ('channel', 'factor_segment')
+    """
+    return f"factor_{column}" if column in RESERVED else column

@@ -1,0 +1,81 @@
+"""The errors a caller can meet: one root, each also the built-in that it stands for."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class BayesupliftError(Exception):
+    """Root of every refusal at a public entry."""
+
+    def __str__(self) -> str:
+        """Return the sentence itself: KeyError, a base of some refusals, would show its repr."""
+        return str(self.args[0]) if self.args else ""
+
+
+class ArgumentError(BayesupliftError, ValueError):
+    """An argument is outside what the function can answer for."""
+
+
+class DataError(BayesupliftError, ValueError):
+    """The data hold a fault that no model may be fitted on."""
+
+
+class FrameTypeError(BayesupliftError, TypeError):
+    """The object handed in is not a dataframe, a table or a path."""
+
+
+class ColumnNotFoundError(BayesupliftError, KeyError):
+    """A named column is not in the table."""
+
+
+class ArmNotFoundError(BayesupliftError, KeyError):
+    """A named arm is not in the data."""
+
+
+class FactorNotFoundError(BayesupliftError, KeyError):
+    """A named segment factor is not in the data."""
+
+
+class ModelNotFoundError(BayesupliftError, KeyError):
+    """A named model is not registered."""
+
+
+class MissingFileError(BayesupliftError, FileNotFoundError):
+    """A named file does not exist."""
+
+
+class UnreadableFileError(BayesupliftError, OSError):
+    """A file exists and cannot be read as what its name says, or written."""
+
+
+class PosteriorError(BayesupliftError, ValueError):
+    """A tree does not follow the posterior's schema."""
+
+
+class AnalysisError(BayesupliftError, ValueError):
+    """An analysis file is not one."""
+
+
+class DataWarning(UserWarning):
+    """The data can be fitted, and hold something that the reader should know."""
+
+
+def listed(names: Iterable[object], limit: int = 12) -> str:
+    """Join names for a sentence, cut after `limit` of them.
+
+    >>> listed(["control", "offer"])
+    'control, offer'
+    """
+    every = [str(name) for name in names]
+    rest = len(every) - limit
+    return ", ".join(every[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def did_you_mean(name: object, options: Iterable[object]) -> str:
+    """Return " Did you mean '…'?" when an option is close to the name, else nothing.
+
+    >>> did_you_mean("contol", ["control", "offer"])
+    " Did you mean 'control'?"
+    """
+    close = difflib.get_close_matches(str(name), [str(option) for option in options], n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
