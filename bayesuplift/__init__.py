@@ -1,1 +1,50 @@
-"""From experiment or campaign data to a decision, with posterior uncertainty carried to the end."""
+"""From experiment or campaign data to a decision, with posterior uncertainty carried to the end.
+
+Every model answers one question, what the mean outcome would be under each arm; everything after that is arithmetic on
+the posterior. Names are loaded when first used, so that reading a posterior never imports JAX.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Check": "data.checks",
+    "Cells": "data.cells",
+    "Design": "data.design",
+    "Experiment": "data.experiment",
+    "read_cells": "data.readers",
+    "read_counts": "data.readers",
+    "read_experiment": "data.readers",
+    "RatePrior": "priors",
+    "fit": "inference.fit",
+    "models": "inference.fit",
+    "load": "posterior.storage",
+    "save": "posterior.storage",
+    "diagnose": "posterior.diagnostics",
+    "predictive_check": "posterior.predictive",
+    "Choice": "decisions.choice",
+    "choose_arm": "decisions.choice",
+    "compare_proportions": "decisions.proportions",
+    "Verdict": "decisions.verdict",
+    "analyze": "workflow",
+    "write_report": "report.render",
+}
+_MODULE_HOME = {"checks": "data.checks", "datasets": "data.datasets", "errors": "errors"}
+
+__all__ = [*sorted(_HOME), *_MODULE_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module it lives in."""
+    if name in _MODULE_HOME:
+        return importlib.import_module(f"{__name__}.{_MODULE_HOME[name]}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Public names, for completion."""
+    return [*__all__, "__version__"]

@@ -56,6 +56,10 @@ class AnalysisError(BayesupliftError, ValueError):
     """An analysis file is not one."""
 
 
+class NumericalError(BayesupliftError, ArithmeticError):
+    """A computation did not reach its stated accuracy; nothing is returned in its place."""
+
+
 class DataWarning(UserWarning):
     """The data can be fitted, and hold something that the reader should know."""
 

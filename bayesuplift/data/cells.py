@@ -1,0 +1,355 @@
+"""Data by cell: everything that a model needs from the units of a (segment, arm), and nothing else."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Final, cast
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesuplift.data.design import Design
+from bayesuplift.data.labels import natural_order, segment_label
+from bayesuplift.data.moments import merge_groups
+from bayesuplift.dims import ARM, KINDS, SEGMENT, TOTAL, Kind, N, factor_name
+from bayesuplift.errors import ArgumentError, DataError, FactorNotFoundError, did_you_mean, listed
+
+VARIABLES: Final[dict[Kind, tuple[str, ...]]] = {
+    "binary": (N, TOTAL),
+    "count": (N, TOTAL, "sum_squared_deviations", "exposure"),
+    "continuous": (N, TOTAL, "sum_squared_deviations"),
+    "revenue": (
+        N,
+        TOTAL,
+        "sum_squared_deviations",
+        "positives",
+        "total_log",
+        "sum_squared_log_deviations",
+        "maximum",
+    ),
+}
+"""Statistics kept for each kind of outcome. Of a binary outcome n and total say all."""
+
+FREQUENCY_COLUMNS: Final = (SEGMENT, ARM, "value", "exposure", N)
+QUANTILES: Final = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+_NEVER_NEGATIVE: Final = (
+    N,
+    "positives",
+    "sum_squared_deviations",
+    "sum_squared_log_deviations",
+    "maximum",
+    "exposure",
+)
+_TILT: Final = math.pi / 3
+_STATISTIC_NAMES: Final = frozenset(name for names in VARIABLES.values() for name in names)
+
+
+def factor_coordinate(column: str) -> str:
+    """Name of a user's factor as a coordinate: prefixed where it would hide a dimension or a statistic.
+
+    >>> factor_coordinate("channel"), factor_coordinate("segment"), factor_coordinate("maximum")
+    ('channel', 'factor_segment', 'factor_maximum')
+    """
+    return f"factor_{column}" if column in _STATISTIC_NAMES else factor_name(column)
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Sufficient statistics of an outcome by arm, or by segment and arm.
+
+    Parameters
+    ----------
+    design
+        The arms, and how units came to be in them.
+    outcome
+        Name of the outcome.
+    kind
+        "binary", "count", "continuous" or "revenue".
+    statistics
+        Dataset over (segment, arm), or (arm,) where there are no segments. Coordinates: `arm` in the design's order;
+        `segment`, the label such as "channel=Phone, newbie=0"; and along it one coordinate for each factor. Variables
+        by kind: `n` units; `total` of the outcome (outcome units); `sum_squared_deviations` about the cell's own mean
+        (outcome units squared); for counts `exposure`, the sum of the units' exposures (n where none was given);
+        for revenue `positives` (units with an amount above 0), and of the natural logarithms of their amounts
+        `total_log` and `sum_squared_log_deviations` about their mean, and `maximum` amount. A cell with nobody in it
+        stays, with n = 0 and zeros throughout (its maximum, too).
+    frequencies
+        For counts: one row for each distinct (segment position, arm position, value, exposure) with its number of
+        units `n`; without segments the position is 0. None for other kinds.
+    quantiles
+        For revenue: quantiles of the positive amounts (probability, arm), in outcome units, NaN for an arm without a
+        positive amount. None for other kinds, and where only cells were ever known.
+
+    Raises
+    ------
+    DataError
+        The statistics contradict the design or each other, or hold not a single unit.
+    """
+
+    design: Design
+    outcome: str
+    kind: Kind
+    statistics: xr.Dataset
+    frequencies: pd.DataFrame | None = None
+    quantiles: xr.DataArray | None = None
+
+    def __post_init__(self) -> None:
+        """Validate once, and make every array read-only."""
+        if self.kind not in KINDS:
+            raise ArgumentError(
+                f"no kind of outcome named '{self.kind}'. Kinds: {listed(KINDS)}.{did_you_mean(self.kind, KINDS)}"
+            )
+        absent = [name for name in VARIABLES[self.kind] if name not in self.statistics.data_vars]
+        if absent:
+            raise DataError(
+                f"cells of kind '{self.kind}' lack {listed(absent)}; they need {listed(VARIABLES[self.kind])}."
+            )
+        statistics = self.statistics[list(VARIABLES[self.kind])]
+        dimensions = (SEGMENT, ARM) if SEGMENT in statistics.dims else (ARM,)
+        if set(statistics.dims) != set(dimensions):
+            raise DataError(f"cells have the dimensions {listed(statistics.dims)}; expected (segment, arm) or (arm,).")
+        whole = (N, "positives", *((TOTAL,) if self.kind == "binary" else ()))
+        statistics = statistics.transpose(*dimensions).map(
+            lambda part: _read_only(part, np.int64 if part.name in whole else np.float64)
+        )
+        if tuple(map(str, statistics[ARM].to_numpy())) != self.design.arms:
+            raise DataError(
+                f"cells have the arms {listed(statistics[ARM].to_numpy())}; the design has {listed(self.design.arms)}."
+            )
+        _check_values(statistics, self.kind)
+        object.__setattr__(self, "statistics", statistics)
+        if self.kind == "count":
+            object.__setattr__(self, "frequencies", _checked_frequencies(self.frequencies, statistics))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same, to the digits of the fingerprint."""
+        return self.fingerprint == other.fingerprint if isinstance(other, Cells) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Names of the factors that make up the segments, in order; empty where there are no segments."""
+        if SEGMENT not in self.statistics.dims:
+            return ()
+        return tuple(str(name) for name in self.statistics.coords if name not in (SEGMENT, ARM))
+
+    @property
+    def n(self) -> NDArray[np.int64]:
+        """Number of units ([segment,] arm), read-only."""
+        return cast("NDArray[np.int64]", self._values(N))
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """Sum of the outcome ([segment,] arm), in its units; whole numbers for a binary outcome; read-only."""
+        return self._values(TOTAL)
+
+    @property
+    def sum_squared_deviations(self) -> NDArray[np.float64]:
+        """Sum of squared deviations from the cell's mean ([segment,] arm); of a binary outcome y(n - y)/n."""
+        if self.kind != "binary":
+            return self._values("sum_squared_deviations")
+        derived = self.total * (self.n - self.total) / np.maximum(self.n, 1)
+        derived.flags.writeable = False
+        return derived
+
+    @property
+    def exposure(self) -> NDArray[np.float64]:
+        """Sum of the units' exposures ([segment,] arm); kind "count" only."""
+        return self._values("exposure")
+
+    @property
+    def positives(self) -> NDArray[np.int64]:
+        """Number of units with an amount above 0 ([segment,] arm); kind "revenue" only."""
+        return cast("NDArray[np.int64]", self._values("positives"))
+
+    @property
+    def total_log(self) -> NDArray[np.float64]:
+        """Sum of the natural logarithms of the positive amounts ([segment,] arm); kind "revenue" only."""
+        return self._values("total_log")
+
+    @property
+    def sum_squared_log_deviations(self) -> NDArray[np.float64]:
+        """Squared deviations of the positive amounts' logarithms from their mean; kind "revenue" only."""
+        return self._values("sum_squared_log_deviations")
+
+    @property
+    def maximum(self) -> NDArray[np.float64]:
+        """Greatest amount ([segment,] arm), 0 in a cell with nobody; kind "revenue" only."""
+        return self._values("maximum")
+
+    @property
+    def raw_mean(self) -> xr.DataArray:
+        """Mean outcome total / n ([segment,] arm), NaN exactly where a cell has nobody."""
+        n = self.statistics[N]
+        return (self.statistics[TOTAL] / n.where(n > 0)).rename("raw_mean")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the cells say, in hexadecimal.
+
+        Numbers count to ten significant digits: an engine that adds up in parallel gives the last few in another order
+        on another day, and the same data must keep their fingerprint.
+        """
+        facts = {
+            "arms": self.design.arms,
+            "assignment": self.design.assignment,
+            "split": [_ten_digits(share) for share in self.design.intended_split or ()],
+            "outcome": self.outcome,
+            "kind": self.kind,
+            "factors": {
+                factor: [str(level) for level in self.statistics[factor].to_numpy()] for factor in self.factors
+            },
+            "statistics": {name: _ten_digits_of(self._values(name)) for name in VARIABLES[self.kind]},
+        }
+        if self.frequencies is not None:
+            facts["frequencies"] = {
+                name: _ten_digits_of(self.frequencies[name].to_numpy()) for name in FREQUENCY_COLUMNS
+            }
+        canonical = json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def by(self, *factors: str) -> "Cells":
+        """Cells with these factors only, the others merged; no factor merges all segments into none.
+
+        Parameters
+        ----------
+        *factors
+            Names of factors, as in `factors` or as the columns were called.
+
+        Raises
+        ------
+        FactorNotFoundError
+            There is no such factor.
+        """
+        kept = [self._factor(name) for name in factors]
+        if len(set(kept)) != len(kept):
+            raise ArgumentError(f"a factor is named twice: {listed(factors)}. Name each once.")
+        if not self.factors:
+            return self
+        levels = {factor: [str(level) for level in self.statistics[factor].to_numpy()] for factor in kept}
+        coordinates, position = segments_of(levels, len(self.n))
+        merged = merge_groups(
+            {name: self._values(name) for name in VARIABLES[self.kind]}, position, int(position.max()) + 1
+        )
+        statistics = statistics_dataset(merged, self.design, coordinates)
+        frequencies = None
+        if self.frequencies is not None:
+            moved = self.frequencies.assign(segment=position[self.frequencies[SEGMENT].to_numpy()])
+            keys = list(FREQUENCY_COLUMNS[:-1])
+            frequencies = moved.groupby(keys, sort=True)[N].sum().reset_index()
+        return replace(self, statistics=statistics, frequencies=frequencies)
+
+    def _factor(self, name: str) -> str:
+        for candidate in (name, factor_coordinate(name)):
+            if candidate in self.factors:
+                return candidate
+        found = listed(self.factors) if self.factors else "none, the cells have no segments"
+        raise FactorNotFoundError(f"no factor named '{name}'. Factors: {found}.{did_you_mean(name, self.factors)}")
+
+    def _values(self, name: str) -> NDArray[np.float64]:
+        if name not in self.statistics:
+            raise ArgumentError(
+                f"cells of kind '{self.kind}' hold no {name}; they hold {listed(VARIABLES[self.kind])}."
+            )
+        return cast("NDArray[np.float64]", self.statistics[name].to_numpy())
+
+
+def segments_of(levels: dict[str, list[str]], rows: int) -> tuple[dict[str, list[str]], NDArray[np.intp]]:
+    """Distinct segments in natural order, and the position of each row's segment among them.
+
+    Parameters
+    ----------
+    levels
+        Level of each row (row,) for each factor; no factor at all makes one nameless segment.
+    rows
+        Number of rows.
+
+    Returns
+    -------
+    coordinates
+        Levels (segment,) of each factor; empty without factors.
+    position
+        Position of the segment of each row (row,).
+    """
+    if not levels:
+        return {}, np.zeros(rows, dtype=np.intp)
+    ranks = {}
+    for factor, column in levels.items():
+        order = {level: rank for rank, level in enumerate(natural_order(column))}
+        ranks[factor] = np.array([order[level] for level in column], dtype=np.intp)
+    _, first, position = np.unique(np.stack(list(ranks.values())), axis=1, return_index=True, return_inverse=True)
+    return {factor: [column[row] for row in first] for factor, column in levels.items()}, position.reshape(-1)
+
+
+def statistics_dataset(
+    statistics: dict[str, NDArray[np.generic]], design: Design, coordinates: dict[str, list[str]]
+) -> xr.Dataset:
+    """Label statistics (segment, arm) with their arms and segments; without factors the one segment is dropped."""
+    coords: dict[str, object] = {ARM: np.array(design.arms)}
+    if not coordinates:
+        return xr.Dataset({name: (ARM, values[0]) for name, values in statistics.items()}, coords=coords)
+    rows = zip(*coordinates.values(), strict=True)
+    coords[SEGMENT] = np.array([segment_label(dict(zip(coordinates, row, strict=True))) for row in rows])
+    coords |= {factor: (SEGMENT, np.array(column)) for factor, column in coordinates.items()}
+    return xr.Dataset({name: ((SEGMENT, ARM), values) for name, values in statistics.items()}, coords=coords)
+
+
+def _read_only(part: xr.DataArray, dtype: type[np.generic]) -> xr.DataArray:
+    """A copy in the right type whose values cannot be written."""
+    values = part.to_numpy()
+    cast_values = values.astype(dtype)
+    if not np.array_equal(cast_values, values):
+        raise DataError(f"{part.name} holds a value that is not a whole number, or is missing; expected counts.")
+    cast_values.flags.writeable = False
+    return part.copy(data=cast_values)
+
+
+def _check_values(statistics: xr.Dataset, kind: Kind) -> None:
+    """Refuse statistics that no data could have."""
+    for name, part in statistics.data_vars.items():
+        values = part.to_numpy()
+        if not np.isfinite(values).all():
+            raise DataError(f"{name} holds a value that is not finite; in a cell with nobody it is 0.")
+        if (name in _NEVER_NEGATIVE or (name == TOTAL and kind != "continuous")) and (values < 0).any():
+            raise DataError(f"{name} is negative in a cell ({values.min()}); it is never below 0.")
+    n, total = statistics[N].to_numpy(), statistics[TOTAL].to_numpy()
+    if n.sum() == 0:
+        raise DataError("the cells hold not a single unit; at least one is needed.")
+    if kind == "binary" and (total > n).any():
+        raise DataError(
+            f"{int((total > n).sum())} cells have a total above their n; a binary outcome is 0 or 1 a unit."
+        )
+    if kind == "revenue" and (statistics["positives"].to_numpy() > n).any():
+        raise DataError("a cell has more positive amounts than units.")
+
+
+def _checked_frequencies(frequencies: pd.DataFrame | None, statistics: xr.Dataset) -> pd.DataFrame:
+    """Frequency table in canonical order, checked against n."""
+    if frequencies is None or set(FREQUENCY_COLUMNS) - set(frequencies.columns):
+        raise DataError(f"cells of kind 'count' need a frequency table with the columns {listed(FREQUENCY_COLUMNS)}.")
+    columns = list(FREQUENCY_COLUMNS)
+    table = frequencies[columns].sort_values(columns[:-1], ignore_index=True)
+    table = table.astype({SEGMENT: "int64", ARM: "int64", "value": "float64", "exposure": "float64", N: "int64"})
+    n = np.atleast_2d(statistics[N].to_numpy())
+    flat = table[SEGMENT].to_numpy() * n.shape[1] + table[ARM].to_numpy()
+    counted = np.bincount(flat, weights=table[N].to_numpy(), minlength=n.size)
+    if counted.size != n.size or not np.array_equal(counted, n.ravel()):
+        raise DataError("the frequency table does not add up to n of every cell.")
+    return table
+
+
+def _ten_digits(value: float) -> str:
+    # Amounts in cents and their squares lie exactly half-way between two roundings again and again, where the last bit
+    # decides; times an irrational number they do not. Adding 0.0 turns a negative zero into zero.
+    return f"{value * _TILT + 0.0:.9e}"
+
+
+def _ten_digits_of(values: NDArray[np.generic]) -> list[object]:
+    if np.issubdtype(values.dtype, np.integer):
+        return values.ravel().tolist()
+    return [_ten_digits(value) for value in values.ravel().tolist()]

@@ -1,0 +1,211 @@
+"""Data by unit: one row a unit, validated once and then immutable."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bayesuplift.data.aggregation import Roles, aggregate
+from bayesuplift.data.assembly import cells_of
+from bayesuplift.data.cells import Cells
+from bayesuplift.data.design import Design
+from bayesuplift.data.frames import open_frame
+from bayesuplift.data.labels import is_missing, label, names_of
+from bayesuplift.data.validation import check_kind
+from bayesuplift.dims import Kind
+from bayesuplift.errors import ArgumentError, DataError, FactorNotFoundError, did_you_mean, listed
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """Units of an experiment, one row each.
+
+    Parameters
+    ----------
+    design
+        The arms, and how units came to be in them.
+    kind
+        "binary", "count", "continuous" or "revenue".
+    outcome_name
+        Name of the outcome.
+    arm
+        Position (unit,) of each unit's arm in the design.
+    outcome
+        Outcome (unit,) of each unit, finite, valid for its kind.
+    unit
+        Names (unit,) of the units, all different; None where they have none.
+    covariates
+        Covariates (unit,) by name, complete: numbers as float64, anything else as text.
+    segments
+        Levels (unit,) of the segment factors by name, as text.
+    propensity
+        Probability (unit,) that the unit got the treatment, given its covariates, strictly between 0 and 1; only for
+        designs with two arms. None where it is not known.
+
+    Raises
+    ------
+    DataError
+        Lengths differ, or a value is missing or out of its range.
+    """
+
+    design: Design
+    kind: Kind
+    outcome_name: str
+    arm: NDArray[np.intp]
+    outcome: NDArray[np.float64]
+    unit: NDArray[np.generic] | None = None
+    covariates: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    segments: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    propensity: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        """Validate once, and make every array read-only."""
+        check_kind(self.kind)
+        set_field = object.__setattr__
+        set_field(self, "arm", _read_only(_whole(self.arm), np.intp))
+        set_field(self, "outcome", _read_only(self.outcome, np.float64))
+        set_field(self, "covariates", _columns(self.covariates, "covariate"))
+        set_field(self, "segments", _columns(self.segments, "segment", as_text=True))
+        if self.unit is not None:
+            set_field(self, "unit", _read_only(self.unit))
+        if self.propensity is not None:
+            set_field(self, "propensity", _read_only(self.propensity, np.float64))
+        self._check_lengths()
+        arms = len(self.design.arms)
+        if not len(self):
+            raise DataError("the experiment has no units.")
+        if self.arm.min() < 0 or self.arm.max() >= arms:
+            raise DataError(
+                f"an arm's position is outside 0 to {arms - 1}; expected one of {listed(self.design.arms)}."
+            )
+        _check_outcome(self.outcome, self.kind, self.outcome_name)
+        if self.unit is not None and len(pd.unique(self.unit)) < len(self):
+            raise DataError("a unit comes twice; expected one row a unit.")
+        if self.propensity is not None:
+            _check_propensity(self.propensity, self.design)
+
+    def __len__(self) -> int:
+        """Number of units."""
+        return len(self.outcome)
+
+    def cells(self, segments: str | Iterable[str] | None = None) -> Cells:
+        """Cells of these units, through the same aggregation as `read_cells`.
+
+        Parameters
+        ----------
+        segments
+            Names of the segment factors to keep; all of them by default, none for an empty list.
+
+        Raises
+        ------
+        FactorNotFoundError
+            There is no such factor.
+        """
+        chosen = tuple(self.segments) if segments is None else names_of(segments, "segments")
+        for name in chosen:
+            if name not in self.segments:
+                found = listed(self.segments) if self.segments else "none"
+                raise FactorNotFoundError(
+                    f"no factor named '{name}'. Factors: {found}.{did_you_mean(name, self.segments)}"
+                )
+        columns = {f"s{i}": self.segments[name] for i, name in enumerate(chosen)}
+        table = pd.DataFrame({"arm": np.array(self.design.arms)[self.arm], "outcome": self.outcome, **columns})
+        roles = Roles(arm="arm", outcome="outcome", kind=self.kind, segments=tuple(columns))
+        groups = aggregate(open_frame(table), roles)
+        levels = dict(zip(chosen, groups.levels.values(), strict=True))
+        return cells_of(replace(groups, levels=levels), design=self.design, outcome=self.outcome_name, kind=self.kind)
+
+    def _check_lengths(self) -> None:
+        lengths = {"arm": self.arm, "outcome": self.outcome, **self.covariates, **self.segments}
+        if self.unit is not None:
+            lengths["unit"] = self.unit
+        if self.propensity is not None:
+            lengths["propensity"] = self.propensity
+        wrong = {name: values.shape for name, values in lengths.items() if values.shape != (len(self.outcome),)}
+        if wrong or self.outcome.ndim != 1:
+            raise DataError(f"{listed(wrong or ['outcome'])} differ in shape from one value a unit ({wrong}).")
+
+
+def numbers_of(column: nw.Series[Any]) -> NDArray[np.float64]:
+    """A column of numbers or truth values (unit,) as float64, NaN where it is missing."""
+    values = column.cast(nw.Int8) if column.dtype == nw.Boolean else column
+    return np.asarray(values.cast(nw.Float64).to_numpy(), dtype=np.float64)
+
+
+def texts_of(column: nw.Series[Any]) -> NDArray[np.str_]:
+    """A column (unit,) as text, empty where it is missing."""
+    values = column.to_list()
+    texts = {value: "" if is_missing(value) else label(value) for value in set(values)}
+    return np.array([texts[value] for value in values], dtype=np.str_)
+
+
+def _read_only(values: ArrayLike, dtype: type[np.generic] | None = None) -> NDArray[Any]:
+    array = np.array(values, dtype=dtype)
+    array.flags.writeable = False
+    return array
+
+
+def _whole(values: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(values)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise DataError(f"arm has the type {array.dtype}; expected the position of each unit's arm, whole numbers.")
+    return array
+
+
+def _columns(
+    columns: Mapping[str, NDArray[np.generic]], role: str, *, as_text: bool = False
+) -> Mapping[str, NDArray[np.generic]]:
+    """Read-only copies; a missing or infinite value is refused."""
+    kept = {}
+    for name, values in columns.items():
+        array = np.asarray(values)
+        if not as_text and (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+            kept[name] = _read_only(array, np.float64)
+            at_fault = ~np.isfinite(kept[name])
+        else:
+            missing = {value: is_missing(value) for value in pd.unique(array)}
+            at_fault = np.array([missing[value] for value in array.tolist()], dtype=bool)
+            kept[name] = _read_only([label(value) for value in array.tolist()], np.str_)
+        if at_fault.any():
+            rows = listed(np.flatnonzero(at_fault)[:3] + 1)
+            raise DataError(
+                f"the column '{name}' ({role}) is missing, empty or not finite in {int(at_fault.sum()):,} of "
+                f"{len(array):,} rows, first in data row {rows}. Drop these rows or fill them in before reading."
+            )
+    return MappingProxyType(kept)
+
+
+def _check_outcome(outcome: NDArray[np.float64], kind: Kind, name: str) -> None:
+    valid = np.isfinite(outcome)
+    if kind == "binary":
+        valid &= (outcome == 0) | (outcome == 1)
+    if kind in ("count", "revenue"):
+        valid &= outcome >= 0
+    if kind == "count":
+        valid &= np.floor(outcome) == outcome
+    if not valid.all():
+        first = int(np.flatnonzero(~valid)[0])
+        raise DataError(
+            f"the outcome '{name}' is not valid for the kind '{kind}' in {int((~valid).sum()):,} of {len(outcome):,} "
+            f"rows, first in data row {first + 1} ({outcome[first]:g})."
+        )
+
+
+def _check_propensity(propensity: NDArray[np.float64], design: Design) -> None:
+    if len(design.arms) > 2:  # noqa: PLR2004 - two is what one probability a unit can describe
+        raise ArgumentError(
+            f"a propensity is given, and there are {len(design.arms)} arms; one number a unit says P(treatment) of two "
+            f"arms only. Leave it out, or read the two arms that are compared."
+        )
+    at_fault = ~((propensity > 0) & (propensity < 1))
+    if at_fault.any():
+        first = int(np.flatnonzero(at_fault)[0])
+        raise DataError(
+            f"the propensity is not strictly between 0 and 1 in {int(at_fault.sum()):,} of {len(propensity):,} rows, "
+            f"first in data row {first + 1} ({propensity[first]:g}). Such units have no counterpart: trim them first."
+        )

@@ -1,0 +1,284 @@
+"""Readers: a file or a dataframe goes in, validated cells or units come out."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+
+from bayesuplift.data.aggregation import Groups, Roles, aggregate
+from bayesuplift.data.assembly import cells_of, warn_of_gaps
+from bayesuplift.data.cells import Cells
+from bayesuplift.data.design import design_of
+from bayesuplift.data.experiment import Experiment, numbers_of, texts_of
+from bayesuplift.data.frames import (
+    collect,
+    collect_frame,
+    open_frame,
+    require_columns,
+    schema_of,
+    with_settled_objects,
+)
+from bayesuplift.data.labels import label, names_of
+from bayesuplift.data.validation import (
+    Fault,
+    check_kind,
+    check_numeric,
+    check_roles,
+    check_unit,
+    diagnose,
+    key_faults,
+    number_faults,
+)
+from bayesuplift.dims import Assignment
+from bayesuplift.errors import ArgumentError
+
+
+def read_cells(
+    source: Any,
+    *,
+    arm: str,
+    control: object,
+    outcome: str,
+    kind: str,
+    segments: str | Iterable[str] = (),
+    exposure: str | None = None,
+    unit: str | None = None,
+    assignment: Assignment = "randomized",
+    intended_split: Mapping[Any, float] | None = None,
+) -> Cells:
+    """Cells of one outcome from a table with one row a unit; the table stays in its engine.
+
+    Parameters
+    ----------
+    source
+        A path to a CSV, TSV or Parquet file, or any dataframe that narwhals knows.
+    arm, control
+        Column of the arm, and the control's value in it. Values become text.
+    outcome, kind
+        Column of the outcome, and "binary" (0/1 or truth values), "count", "continuous" or "revenue" (never negative).
+    segments
+        Columns of the segment factors; their values become text.
+    exposure
+        Column of the exposure of each unit, for counts only: positive, e.g. days observed.
+    unit
+        Column that names the unit: where given, a unit that comes twice is refused.
+    assignment
+        "randomized" or "observational".
+    intended_split
+        Weight of each arm, where it is known; the sample-ratio check needs it.
+
+    Returns
+    -------
+    Cells
+        Statistics ([segment,] arm).
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError, FrameTypeError
+        The source cannot be opened.
+    ColumnNotFoundError, ArmNotFoundError
+        A column or the control is not there.
+    ArgumentError
+        A column has two roles, the kind is unknown, or an exposure is given for a kind without one.
+    DataError
+        A row holds a fault; the message names the column, how many rows, and the first of them.
+
+    Warns
+    -----
+    DataWarning
+        The outcome is constant in an arm, or a segment lacks an arm.
+    """
+    factors = names_of(segments, "segments")
+    known = check_kind(kind)
+    if exposure is not None and known != "count":
+        raise ArgumentError(f"exposure='{exposure}' is given for the kind '{known}'; only counts have an exposure.")
+    single = {"arm": arm, "outcome": outcome, "exposure": exposure, "unit": unit}
+    named = {role: column for role, column in single.items() if column is not None}
+    check_roles({role: (column,) for role, column in named.items()} | {"segment": factors})
+    frame = open_frame(source)
+    require_columns(schema_of(frame), named)
+    for factor in factors:
+        require_columns(schema_of(frame), {"segment": factor})
+    frame = with_settled_objects(frame, [*named.values(), *factors])
+    schema = schema_of(frame)
+    check_numeric(frame, outcome, "outcome", schema[outcome])
+    if exposure is not None:
+        check_numeric(frame, exposure, "exposure", schema[exposure])
+    if unit is not None:
+        check_unit(frame, unit)
+    groups = aggregate(frame, Roles(arm=arm, outcome=outcome, kind=known, segments=factors, exposure=exposure))
+    design = design_of(groups.arm, control=control, assignment=assignment, intended_split=intended_split)
+    cells = cells_of(groups, design=design, outcome=outcome, kind=known)
+    warn_of_gaps(cells)
+    return cells
+
+
+def read_counts(
+    table: Any,
+    *,
+    arm: str,
+    control: object,
+    trials: str,
+    successes: str,
+    segments: str | Iterable[str] = (),
+    outcome: str | None = None,
+    assignment: Assignment = "randomized",
+    intended_split: Mapping[Any, float] | None = None,
+) -> Cells:
+    """Cells of a binary outcome from counts already made; rows of one cell are added up.
+
+    Parameters
+    ----------
+    table
+        A path to a CSV, TSV or Parquet file, or any dataframe that narwhals knows.
+    arm, control
+        Column of the arm, and the control's value in it.
+    trials, successes
+        Columns of the number of units, and of those with the outcome: whole numbers, 0 ≤ successes ≤ trials.
+    segments
+        Columns of the segment factors.
+    outcome
+        Name of the outcome; the successes' column where none is given.
+    assignment
+        "randomized" or "observational".
+    intended_split
+        Weight of each arm, where it is known.
+
+    Returns
+    -------
+    Cells
+        Statistics ([segment,] arm) of kind "binary".
+
+    Raises
+    ------
+    BayesupliftError
+        The same refusals as of `read_cells`.
+    """
+    factors = names_of(segments, "segments")
+    named = {"arm": arm, "trials": trials, "successes": successes}
+    check_roles({role: (column,) for role, column in named.items()} | {"segment": factors})
+    frame = open_frame(table)
+    require_columns(schema_of(frame), named)
+    for factor in factors:
+        require_columns(schema_of(frame), {"segment": factor})
+    frame = with_settled_objects(frame, [*named.values(), *factors])
+    schema = schema_of(frame)
+    faults = key_faults(arm, "arm", schema[arm])
+    for factor in factors:
+        faults += key_faults(factor, "segment", schema[factor])
+    whole = "Expected a whole number, 0 or more."
+    for role in ("trials", "successes"):
+        column = named[role]
+        check_numeric(frame, column, role, schema[column])
+        faults += number_faults(column, role, schema[column])
+        faults.append(Fault(column, role, nw.col(column) < 0, "is negative", whole))
+        faults.append(Fault(column, role, nw.col(column) % 1 != 0, "is fractional", whole))
+    above = nw.col(successes) > nw.col(trials)
+    faults.append(Fault(successes, "successes", above, f"is above the trials ('{trials}')", "Check both columns."))
+    diagnose(frame, faults)
+    keys = {f"k{i}": nw.col(factor) for i, factor in enumerate(factors)} | {"arm": nw.col(arm)}
+    counted = frame.select(**keys, n=nw.col(trials), total=nw.col(successes)).group_by(*keys)
+    found = collect(counted.agg(n=nw.col("n").sum(), total=nw.col("total").sum()))
+    groups = Groups(
+        arm=[label(value) for value in found["arm"]],
+        levels={factor: [label(value) for value in found[f"k{i}"]] for i, factor in enumerate(factors)},
+        statistics={name: np.array(found[name], dtype=np.float64) for name in ("n", "total")},
+    )
+    design = design_of(groups.arm, control=control, assignment=assignment, intended_split=intended_split)
+    cells = cells_of(groups, design=design, outcome=outcome or successes, kind="binary")
+    warn_of_gaps(cells)
+    return cells
+
+
+def read_experiment(
+    source: Any,
+    *,
+    arm: str,
+    control: object,
+    outcome: str,
+    kind: str,
+    covariates: str | Iterable[str] = (),
+    segments: str | Iterable[str] = (),
+    unit: str | None = None,
+    propensity: str | None = None,
+    assignment: Assignment = "randomized",
+    intended_split: Mapping[Any, float] | None = None,
+) -> Experiment:
+    """Units of an experiment from a table with one row a unit; only the named columns are brought into memory.
+
+    Parameters
+    ----------
+    source
+        A path to a CSV, TSV or Parquet file, or any dataframe that narwhals knows.
+    arm, control
+        Column of the arm, and the control's value in it.
+    outcome, kind
+        Column of the outcome, and "binary", "count", "continuous" or "revenue".
+    covariates
+        Columns of the covariates, complete. A column may be a covariate and a segment factor.
+    segments
+        Columns of the segment factors; their values become text.
+    unit
+        Column that names the unit; a unit that comes twice is refused.
+    propensity
+        Column of P(treatment | covariates), strictly between 0 and 1; only with two arms.
+    assignment
+        "randomized" or "observational".
+    intended_split
+        Weight of each arm, where it is known.
+
+    Returns
+    -------
+    Experiment
+        Arrays (unit,), in the order of the rows.
+
+    Raises
+    ------
+    BayesupliftError
+        The same refusals as of `read_cells`.
+
+    Warns
+    -----
+    DataWarning
+        The outcome is constant in an arm, or a segment lacks an arm.
+    """
+    factors, inputs = names_of(segments, "segments"), names_of(covariates, "covariates")
+    known = check_kind(kind)
+    single = {"arm": arm, "outcome": outcome, "unit": unit, "propensity": propensity}
+    named = {role: column for role, column in single.items() if column is not None}
+    alone = {role: (column,) for role, column in named.items()}
+    check_roles(alone | {"segment": factors})
+    check_roles(alone | {"covariate": inputs})
+    opened = open_frame(source)
+    require_columns(schema_of(opened), named)
+    for column in (*factors, *inputs):
+        require_columns(schema_of(opened), {"segment" if column in factors else "covariate": column})
+    wanted = list(dict.fromkeys([*named.values(), *factors, *inputs]))
+    frame = with_settled_objects(collect_frame(opened.select(*wanted)).lazy(), wanted)
+    schema = schema_of(frame)
+    check_numeric(frame, outcome, "outcome", schema[outcome])
+    if propensity is not None:
+        check_numeric(frame, propensity, "propensity", schema[propensity])
+        diagnose(frame, number_faults(propensity, "propensity", schema[propensity]))
+    if unit is not None:
+        check_unit(frame, unit)
+    groups = aggregate(frame, Roles(arm=arm, outcome=outcome, kind=known, segments=factors))
+    design = design_of(groups.arm, control=control, assignment=assignment, intended_split=intended_split)
+    table = collect_frame(frame)
+    numbers = {name: dtype.is_numeric() or dtype == nw.Boolean for name, dtype in schema.items()}
+    arms = table[arm].to_list()
+    position = {value: design.index(label(value)) for value in set(arms)}
+    experiment = Experiment(
+        design=design,
+        kind=known,
+        outcome_name=outcome,
+        arm=np.array([position[value] for value in arms], dtype=np.intp),
+        outcome=numbers_of(table[outcome]),
+        unit=None if unit is None else np.array(table[unit].to_list()),
+        covariates={name: numbers_of(table[name]) if numbers[name] else texts_of(table[name]) for name in inputs},
+        segments={name: texts_of(table[name]) for name in factors},
+        propensity=None if propensity is None else numbers_of(table[propensity]),
+    )
+    warn_of_gaps(cells_of(groups, design=design, outcome=outcome, kind=known))
+    return experiment

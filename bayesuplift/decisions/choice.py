@@ -1,0 +1,202 @@
+"""Which arm for everybody: P(best), expected loss and a verdict, from any posterior."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayesuplift.data.checks import Check, sample_ratio
+from bayesuplift.decisions.comparison import compare_closed_form, compare_draws
+from bayesuplift.decisions.proportions import check_options
+from bayesuplift.decisions.sensitivity import prior_sensitivity
+from bayesuplift.decisions.verdict import Verdict, decide
+from bayesuplift.dims import ARM, CONSTANT_DATA, KINDS, OBSERVED_DATA, SEGMENT, UNIT, Kind, N
+from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, listed
+from bayesuplift.posterior.diagnostics import diagnose
+from bayesuplift.posterior.schema import arms, is_closed_form, mean_outcome, validate
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A comparison of arms with its verdict.
+
+    Parameters
+    ----------
+    table
+        Over ([segment], arm); see `comparison`. Quantities from draws carry `<name>_mcse`; exact ones have none.
+    overall
+        Over (arm,): the same for the whole population, segments weighted by their units. Equal to `table` where the
+        posterior has no segments. The verdict is about this.
+    sensitivity
+        Over prior: `prob_best`, `expected_loss` (prior, arm), `best` and `verdict` (prior), `description` (prior). Under
+        one prior only where the posterior says nothing of others; attribute `left_out` then says why.
+    verdict
+        What to do.
+    checks
+        Every check that the verdict rests on.
+    exact
+        Whether `overall` is in closed form.
+    """
+
+    table: xr.Dataset
+    overall: xr.Dataset
+    sensitivity: xr.Dataset
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    exact: bool
+
+    @property
+    def prob_best(self) -> xr.DataArray:
+        """P(arm is best), ([segment], arm)."""
+        return self.table["prob_best"]
+
+    @property
+    def expected_loss(self) -> xr.DataArray:
+        """Mean regret of choosing the arm, ([segment], arm), outcome units."""
+        return self.table["expected_loss"]
+
+    @property
+    def prob_beats_control(self) -> xr.DataArray:
+        """P(arm is better than the control), ([segment], arm); 0 for the control."""
+        return self.table["prob_beats_control"]
+
+
+def choose_arm(
+    posterior: xr.DataTree,
+    *,
+    threshold_of_caring: float,
+    rope: float | None = None,
+    higher_is_better: bool = True,
+    prob: float = 0.95,
+    checks: Sequence[Check] = (),
+) -> Choice:
+    """Choose one arm for everybody, or say why not.
+
+    Parameters
+    ----------
+    posterior
+        A tree in the schema of `bayesuplift.posterior.schema`, fitted here or made elsewhere.
+    threshold_of_caring
+        Expected loss, in outcome units, small enough to stop for (0.001 is 0.1 percentage points of a rate).
+    rope
+        Half-width of the region of practical equivalence, in outcome units, or none.
+    higher_is_better
+        Whether a higher outcome is the better one.
+    prob
+        Mass of the equal-tailed credible intervals.
+    checks
+        Checks of the data beside those the posterior itself allows (sample ratio, randomization, convergence).
+
+    Returns
+    -------
+    Choice
+        Exact where the posterior is closed-form and has no segments to average over; otherwise from draws, with Monte
+        Carlo errors.
+
+    Raises
+    ------
+    PosteriorError
+        The tree does not follow the schema.
+    ArgumentError
+        An option is outside its range.
+
+    Notes
+    -----
+    The verdict's rules, in order: INVALID if any check fails; EQUIVALENT if P(every arm within the ROPE of the best) is at
+    least .95; CHOOSE if the smallest expected loss is at most the threshold; else CONTINUE.
+    """
+    validate(posterior)
+    check_options(rope=rope, prob=prob)
+    if not (np.isfinite(threshold_of_caring) and threshold_of_caring >= 0):
+        raise ArgumentError(
+            f"threshold_of_caring = {threshold_of_caring!r}; give an expected loss in outcome units, 0 or more"
+        )
+    control = arms(posterior).index(str(posterior.attrs["control"]))
+    draws = mean_outcome(posterior)
+    exact = is_closed_form(posterior) and SEGMENT not in draws.dims
+    options = {"control": control, "higher_is_better": higher_is_better, "rope": rope, "prob": prob}
+    overall = (
+        compare_closed_form(posterior, **options)
+        if exact
+        else compare_draws(population_mean(posterior, draws), **options)
+    )
+    if SEGMENT not in draws.dims:
+        table = overall
+    elif is_closed_form(posterior):
+        table = compare_closed_form(posterior, **options)
+    else:
+        table = compare_draws(draws, **options)
+    every = (*checks, *_own_checks(posterior), *diagnose(posterior))
+    sensitivity = prior_sensitivity(
+        posterior,
+        overall,
+        lambda other: population_mean(posterior, other),
+        exact=exact,
+        threshold=threshold_of_caring,
+        **options,
+    )
+    kind = _kind(posterior)
+    verdict = decide(
+        overall,
+        outcome=str(posterior.attrs.get("outcome", "the outcome")),
+        kind=kind,
+        checks=every,
+        threshold=threshold_of_caring,
+        rope=rope,
+    )
+    if verdict.name != "INVALID" and sensitivity.attrs["sentence"]:
+        verdict = Verdict(verdict.name, verdict.arm, f"{verdict.sentence} {sensitivity.attrs['sentence']}")
+    return Choice(table=table, overall=overall, sensitivity=sensitivity, verdict=verdict, checks=every, exact=exact)
+
+
+def population_mean(posterior: xr.DataTree, draws: xr.DataArray) -> xr.DataArray:
+    """Average over the population, (chain, draw, arm): segments weighted by their units in all arms, units alike.
+
+    Raises
+    ------
+    PosteriorError
+        Segments without `observed_data/n` to weigh them.
+    """
+    if UNIT in draws.dims:
+        return draws.mean(UNIT)
+    if SEGMENT not in draws.dims:
+        return draws
+    observed = posterior.children.get(OBSERVED_DATA)
+    if observed is None or N not in observed.data_vars:
+        raise PosteriorError(
+            "segments cannot be averaged: group 'observed_data' has no 'n', the units by segment and arm"
+        )
+    units = observed[N].sum(ARM)
+    return (draws * (units / units.sum())).sum(SEGMENT).transpose(..., ARM)
+
+
+def _kind(posterior: xr.DataTree) -> Kind:
+    kind = posterior.attrs.get("kind", "continuous")
+    if kind not in KINDS:
+        raise PosteriorError(
+            f"attribute 'kind' is {kind!r}; expected one of {listed(KINDS)}.{did_you_mean(kind, KINDS)}"
+        )
+    return kind
+
+
+def _own_checks(posterior: xr.DataTree) -> list[Check]:
+    """What the posterior itself says of how the units came into their arms."""
+    found = []
+    if posterior.attrs.get("assignment") == "observational":
+        sentence = (
+            "Units were not assigned to arms at random and this model adjusts for nothing, so a difference between arms is "
+            "not an effect."
+        )
+        found.append(Check(name="assignment", passed=False, facts={"assignment": "observational"}, sentence=sentence))
+    constant, observed = (posterior.children.get(name) for name in (CONSTANT_DATA, OBSERVED_DATA))
+    if constant is not None and observed is not None and "intended_split" in constant.data_vars:
+        units = observed[N].sum([dim for dim in observed[N].dims if dim != ARM])
+        shares = constant["intended_split"]
+        found.append(
+            sample_ratio(
+                {str(arm): int(units.sel({ARM: arm})) for arm in units[ARM].values},
+                {str(arm): float(shares.sel({ARM: arm})) for arm in shares[ARM].values},
+            )
+        )
+    return found

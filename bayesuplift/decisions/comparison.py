@@ -1,0 +1,111 @@
+"""Arms compared: the same table from a closed form and from draws."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+from scipy.special import betaincinv
+
+from bayesuplift.decisions.proportions import compare_betas
+from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW
+from bayesuplift.posterior.closed_form import parameters
+from bayesuplift.posterior.diagnostics import effective_draws, monte_carlo_error
+from bayesuplift.posterior.schema import STATED
+
+
+def compare_closed_form(
+    tree: xr.DataTree, *, control: int, higher_is_better: bool, rope: float | None, prob: float, prior: str = STATED
+) -> xr.Dataset:
+    """Exact table over ([segment], arm) under one prior.
+
+    Returns
+    -------
+    xarray.Dataset
+        The variables of `proportions.compare_proportions`, and the arm's own `mean_outcome` with its interval.
+    """
+    alpha, beta = parameters(tree, prior)
+    quantities = compare_betas(alpha, beta, control=control, higher_is_better=higher_is_better, rope=rope, prob=prob)
+    tail = (1.0 - prob) / 2.0
+    quantities["mean_outcome"] = alpha / (alpha + beta)
+    quantities["mean_outcome_lower"] = betaincinv(alpha, beta, tail)
+    quantities["mean_outcome_upper"] = betaincinv(alpha, beta, 1.0 - tail)
+    labels = tree[CLOSED_FORM]["alpha"].sel(prior=prior, drop=True).transpose(..., ARM)
+    return xr.Dataset(
+        {name: (labels.dims[: values.ndim], values) for name, values in quantities.items()}, coords=labels.coords
+    )
+
+
+def compare_draws(
+    draws: xr.DataArray, *, control: int, higher_is_better: bool, rope: float | None, prob: float
+) -> xr.Dataset:
+    """The same table from draws (chain, draw, [segment], arm), every variable with its Monte Carlo error `<name>_mcse`.
+
+    Where some draw of the control's mean outcome is not positive, a relative lift has no meaning: it is left out, and the
+    attribute `left_out` says so.
+    """
+    reference = draws.isel({ARM: control}, drop=True)
+    table = xr.Dataset(_means(draws, control, higher_is_better=higher_is_better, rope=rope))
+    contrasts = {"mean_outcome": draws, "difference": draws - reference}
+    not_positive = int((reference <= 0).sum())
+    if not_positive == 0:
+        contrasts["relative_lift"] = draws / reference - 1.0
+    else:
+        table.attrs["left_out"] = (
+            f"relative lift: the control's mean outcome is not positive in {not_positive} of {reference.size} draws"
+        )
+    tail = (1.0 - prob) / 2.0
+    for name, values in contrasts.items():
+        table[name] = values.mean((CHAIN, DRAW))
+        table[f"{name}_mcse"] = monte_carlo_error(values)
+        for end, q in (("lower", tail), ("upper", 1.0 - tail)):
+            table[f"{name}_{end}"] = values.quantile(q, (CHAIN, DRAW)).drop_vars("quantile")
+            table[f"{name}_{end}_mcse"] = _quantile_error(values, q)
+    return table
+
+
+def _means(draws: xr.DataArray, control: int, *, higher_is_better: bool, rope: float | None) -> dict[str, Any]:
+    """Probabilities and losses with their Monte Carlo errors."""
+    reference = draws.isel({ARM: control}, drop=True)
+    parts = per_draw(draws, higher_is_better=higher_is_better)
+    better = draws > reference if higher_is_better else draws < reference
+    parts["prob_beats_control"] = better.astype(float)
+    if rope is not None:
+        parts["prob_rope"] = (abs(draws - reference) <= rope).astype(float)
+        parts["prob_all_equivalent"] = (draws.max(ARM) - draws.min(ARM) <= rope).astype(float)
+    effective = effective_draws(draws).min(ARM)
+    spread = draws.std((CHAIN, DRAW)).max(ARM)
+    result = {}
+    for name, values in parts.items():
+        result[name] = values.mean((CHAIN, DRAW))
+        error = monte_carlo_error(values)
+        # An event that no draw, or every draw, shows is not known without error: one in as many as there are effective
+        # draws may still be missing, and would weigh about a standard deviation in a loss.
+        unseen = (spread if name == "expected_loss" else 1.0) / effective
+        result[f"{name}_mcse"] = xr.where(values.max((CHAIN, DRAW)) > values.min((CHAIN, DRAW)), error, unseen)
+    for name in ("prob_beats_control", "prob_rope"):
+        if name in result:  # what the control is to itself is known
+            itself = result[f"{name}_mcse"][ARM] == draws[ARM][control]
+            result[f"{name}_mcse"] = xr.where(itself, 0.0, result[f"{name}_mcse"])
+    return result
+
+
+def per_draw(draws: xr.DataArray, *, higher_is_better: bool) -> dict[str, xr.DataArray]:
+    """`prob_best` (1 for the draw's best arm, shared where arms tie) and `expected_loss` (regret), before averaging."""
+    signed = draws if higher_is_better else -draws
+    highest = signed.max(ARM)
+    best = (signed == highest).astype(float)
+    return {"prob_best": best / best.sum(ARM), "expected_loss": highest - signed}
+
+
+def _quantile_error(values: xr.DataArray, q: float) -> xr.DataArray:
+    def apply(ordered: np.ndarray) -> np.ndarray:
+        constant = ordered.max(axis=(-2, -1)) == ordered.min(axis=(-2, -1))
+        spread = np.arange(ordered.shape[-2] * ordered.shape[-1], dtype=float).reshape(ordered.shape[-2:])
+        safe = np.where(
+            constant[..., None, None], spread, ordered
+        )  # a constant (the control's own contrast) has no error
+        error = array_stats.mcse(safe, chain_axis=-2, draw_axis=-1, method="quantile", prob=q)
+        return np.where(constant, 0.0, error)
+
+    return xr.apply_ufunc(apply, values.transpose(..., CHAIN, DRAW), input_core_dims=[[CHAIN, DRAW]])

@@ -1,0 +1,137 @@
+"""The same decision under other priors."""
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from bayesuplift.decisions.comparison import compare_closed_form, per_draw
+from bayesuplift.decisions.verdict import leading
+from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW, PRIOR, PRIOR_SENSITIVITY
+from bayesuplift.errors import listed
+from bayesuplift.posterior.closed_form import draw_rates
+from bayesuplift.posterior.schema import STATED, is_closed_form, mean_outcome
+
+# Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, section 3.2.4: above this the
+# reweighted average cannot be trusted at any number of draws.
+_LARGEST_PARETO_K = 0.7
+
+
+def prior_sensitivity(
+    posterior: xr.DataTree,
+    overall: xr.Dataset,
+    averaged: Callable[[xr.DataArray], xr.DataArray],
+    *,
+    exact: bool,
+    threshold: float,
+    control: int,
+    higher_is_better: bool,
+    rope: float | None,
+    prob: float,
+) -> xr.Dataset:
+    """P(best), expected loss and the verdict's name under the stated prior and each alternative.
+
+    Exact for a closed form; for its segments' average, from fresh draws under each prior; for a sampler's draws, by Pareto
+    smoothed importance weights.
+
+    Parameters
+    ----------
+    posterior
+        The tree; `closed_form` or `prior_sensitivity` holds the alternatives.
+    overall
+        The table under the stated prior.
+    averaged
+        Population average of draws.
+    exact
+        Whether `overall` is in closed form.
+    threshold, control, higher_is_better, rope, prob
+        As in `choose_arm`.
+
+    Returns
+    -------
+    xarray.Dataset
+        `prob_best`, `expected_loss` (prior, arm), `best`, `verdict`, `description` (prior). Attributes: `sentence`, what
+        a reader must know (empty where priors agree), and `left_out`.
+    """
+    tables = {STATED: overall}
+    descriptions = {STATED: str(posterior.attrs.get("prior", "stated by the posterior's maker"))}
+    left_out = []
+    group = posterior.children.get(CLOSED_FORM if is_closed_form(posterior) else PRIOR_SENSITIVITY)
+    if group is None:
+        left_out.append("the posterior carries no alternative priors")
+    for name in [] if group is None else [str(label) for label in group[PRIOR].values if label != STATED]:
+        description = str(group["description"].sel({PRIOR: name}).item())
+        if exact:
+            tables[name] = compare_closed_form(
+                posterior, control=control, higher_is_better=higher_is_better, rope=rope, prob=prob, prior=name
+            )
+        elif is_closed_form(posterior):
+            stated = mean_outcome(posterior)
+            again = draw_rates(
+                group.to_dataset(),
+                prior=name,
+                chains=stated.sizes[CHAIN],
+                draws=stated.sizes[DRAW],
+                seed=int(posterior.attrs["seed"]),
+            )
+            tables[name] = _weighted(averaged(again), None, higher_is_better=higher_is_better, rope=rope)
+        else:
+            weights, pareto_k = _smoothed(group["log_weight"].sel({PRIOR: name}))
+            if pareto_k > _LARGEST_PARETO_K:
+                left_out.append(
+                    f"{name}, {description}: too far from the draws to be weighed (Pareto k {pareto_k:.2f})"
+                )
+                continue
+            draws = averaged(mean_outcome(posterior))
+            tables[name] = _weighted(draws, weights, higher_is_better=higher_is_better, rope=rope)
+        descriptions[name] = description
+    verdicts = {name: leading(table, threshold=threshold, rope=rope) for name, table in tables.items()}
+    result = xr.concat(
+        [table[["prob_best", "expected_loss"]].reset_coords(drop=True) for table in tables.values()],
+        dim=xr.DataArray(list(tables), dims=PRIOR, name=PRIOR),
+        coords="minimal",
+        compat="override",
+        join="exact",
+    )
+    result["best"] = (PRIOR, [best for best, _ in verdicts.values()])
+    result["verdict"] = (PRIOR, [name for _, name in verdicts.values()])
+    result["description"] = (PRIOR, [descriptions[name] for name in tables])
+    result.attrs = {"sentence": _sentence(verdicts, descriptions, left_out), "left_out": "; ".join(left_out)}
+    return result
+
+
+def _weighted(
+    draws: xr.DataArray, weights: xr.DataArray | None, *, higher_is_better: bool, rope: float | None
+) -> xr.Dataset:
+    parts = per_draw(draws, higher_is_better=higher_is_better)
+    if rope is not None:
+        parts["prob_all_equivalent"] = (draws.max(ARM) - draws.min(ARM) <= rope).astype(float)
+    every = xr.Dataset(parts)
+    return every.mean((CHAIN, DRAW)) if weights is None else (every * weights).sum((CHAIN, DRAW))
+
+
+def _smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
+    """Pareto smoothed importance weights that sum to one, and Pareto k."""
+    ordered = log_weight.transpose(CHAIN, DRAW)
+    if float(np.ptp(ordered.values)) == 0.0:  # the alternative is the stated prior
+        return xr.full_like(ordered, 1.0 / ordered.size), -np.inf
+    smoothed, pareto_k = array_stats.psislw(ordered.values.ravel())
+    weights = np.exp(smoothed - smoothed.max())
+    return ordered.copy(data=(weights / weights.sum()).reshape(ordered.shape)), float(pareto_k)
+
+
+def _sentence(verdicts: dict[str, tuple[str, str]], descriptions: dict[str, str], left_out: list[str]) -> str:
+    stated = verdicts[STATED]
+    differing = [
+        f"under {descriptions[name]} ({name}) the verdict would be {verdict}"
+        + (f" of {best}" if verdict == "CHOOSE" else f", with {best} in the lead")
+        for name, (best, verdict) in verdicts.items()
+        if (verdict, best if verdict == "CHOOSE" else "") != (stated[1], stated[0] if stated[1] == "CHOOSE" else "")
+    ]
+    parts = []
+    if differing:
+        parts.append(f"The prior matters here: {listed(differing)}.")
+    if left_out:
+        parts.append(f"Prior sensitivity is incomplete: {'; '.join(left_out)}.")
+    return " ".join(parts)

@@ -1,0 +1,1 @@
+"""From data and a model to a posterior: the one place where JAX runs."""

@@ -1,0 +1,99 @@
+"""Can the draws be trusted? Convergence of `mean_outcome`, each test with the sentence that a reader sees."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from bayesuplift.data.checks import Check
+from bayesuplift.dims import CHAIN, DRAW, SAMPLE_STATS
+from bayesuplift.posterior.schema import is_closed_form, mean_outcome
+
+# Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021), Rank-normalization, folding, and localization, section 4.
+LARGEST_R_HAT = 1.01
+SMALLEST_ESS_PER_CHAIN = 100
+# One chain has nothing to be compared with: four are the paper's advice, two the least that says anything.
+FEWEST_CHAINS = 2
+
+
+def monte_carlo_error(draws: xr.DataArray) -> xr.DataArray:
+    """Monte Carlo standard error of the mean over (chain, draw): sd / sqrt(ESS), 0 where every draw is the same."""
+    return _statistic(draws, array_stats.mcse, where_constant=0.0, method="mean")
+
+
+def effective_draws(draws: xr.DataArray) -> xr.DataArray:
+    """Number of independent draws that these are worth for the mean (bulk ESS), at most as many as there are."""
+    every = float(draws.sizes[CHAIN] * draws.sizes[DRAW])
+    return np.minimum(_statistic(draws, array_stats.ess, where_constant=every, method="bulk"), every)
+
+
+def _statistic(
+    draws: xr.DataArray, function: Callable[..., Any], *, where_constant: float, **options: Any
+) -> xr.DataArray:
+    """Apply one of arviz's array statistics over (chain, draw); they answer NaN for draws that are all the same."""
+
+    def apply(values: np.ndarray) -> np.ndarray:
+        constant = values.max(axis=(-2, -1)) == values.min(axis=(-2, -1))
+        safe = np.where(constant[..., None, None], np.random.default_rng(0).random(values.shape[-2:]), values)
+        return np.where(constant, where_constant, function(safe, chain_axis=-2, draw_axis=-1, **options))
+
+    return xr.apply_ufunc(apply, draws.transpose(..., CHAIN, DRAW), input_core_dims=[[CHAIN, DRAW]])
+
+
+def diagnose(tree: xr.DataTree) -> list[Check]:
+    """Convergence checks of a posterior; draws from a closed form are independent and need none.
+
+    Returns
+    -------
+    list of Check
+        R-hat (at most 1.01), effective draws in bulk and tails (at least 100 a chain), divergences (none) where the
+        sampler reports them, and at least two chains.
+    """
+    if is_closed_form(tree):
+        return []
+    draws = mean_outcome(tree)
+    chains = draws.sizes[CHAIN]
+    checks = []
+    if chains < FEWEST_CHAINS:
+        sentence = f"{chains} chain: convergence cannot be judged from one; draw at least {FEWEST_CHAINS}, better 4."
+        return [Check(name="convergence", passed=False, facts={"chains": chains}, sentence=sentence)]
+    worst = {
+        "r_hat": float(_statistic(draws, array_stats.rhat, where_constant=np.inf).max()),
+        "ess_bulk": float(_statistic(draws, array_stats.ess, where_constant=0.0, method="bulk").min()),
+        "ess_tail": float(
+            _statistic(draws, array_stats.ess, where_constant=0.0, method="tail", prob=(0.05, 0.95)).min()
+        ),
+    }
+    checks.append(
+        Check(
+            name="R-hat",
+            passed=worst["r_hat"] <= LARGEST_R_HAT,
+            facts={"largest": worst["r_hat"], "limit": LARGEST_R_HAT},
+            sentence=f"Largest R-hat of the mean outcomes {worst['r_hat']:.4f}; chains agree at {LARGEST_R_HAT} or less.",
+        )
+    )
+    needed = SMALLEST_ESS_PER_CHAIN * chains
+    for part in ("bulk", "tail"):
+        found = worst[f"ess_{part}"]
+        checks.append(
+            Check(
+                name=f"effective draws ({part})",
+                passed=found >= needed,
+                facts={"smallest": found, "limit": needed},
+                sentence=f"Smallest number of effective draws ({part}) {found:.0f}; {needed} are needed.",
+            )
+        )
+    stats = tree.children.get(SAMPLE_STATS)
+    if stats is not None and "diverging" in stats.data_vars:
+        divergences = int(stats["diverging"].sum())
+        checks.append(
+            Check(
+                name="divergences",
+                passed=divergences == 0,
+                facts={"divergences": divergences, "draws": int(stats["diverging"].size)},
+                sentence=f"{divergences} divergent transitions of {stats['diverging'].size}.",
+            )
+        )
+    return checks

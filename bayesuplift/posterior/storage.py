@@ -1,0 +1,96 @@
+"""Posteriors as netCDF files, written whole or not at all, with what is needed to make them again."""
+
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import xarray as xr
+
+from bayesuplift.dims import POSTERIOR
+from bayesuplift.errors import MissingFileError, PosteriorError, UnreadableFileError, did_you_mean, listed
+from bayesuplift.posterior.schema import validate
+
+_RECORDED = ("bayesuplift", "numpy", "scipy", "jax", "numpyro", "numba", "xarray", "arviz-stats")
+
+
+def provenance() -> dict[str, str]:
+    """When, and with which versions, a posterior is made: root attributes of its tree."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _RECORDED)
+    return {
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": f"python {platform.python_version()}, {versions}",
+    }
+
+
+def save(posterior: xr.DataTree | Mapping[str, xr.DataTree], path: str | os.PathLike[str]) -> None:
+    """Write a posterior, or several by name, to a netCDF file.
+
+    The file appears under its name when it is complete; a file that stood there before stays until then.
+
+    Raises
+    ------
+    PosteriorError
+        A tree does not follow the schema, or there is none.
+    UnreadableFileError
+        The file cannot be written.
+    """
+    target = Path(path)
+    if isinstance(posterior, xr.DataTree):
+        tree = validate(posterior)
+    else:
+        if not posterior:
+            raise PosteriorError("no posterior to save")
+        tree = xr.DataTree(children={name.replace("/", "|"): validate(one).copy() for name, one in posterior.items()})
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
+        os.close(handle)
+        try:
+            tree.to_netcdf(partial, engine="h5netcdf")
+            Path(partial).replace(target)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+    except OSError as error:
+        raise UnreadableFileError(f"cannot write {target}: {error}") from error
+
+
+def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
+    """Read a posterior written by `save`, or by any program that follows the schema.
+
+    Parameters
+    ----------
+    path
+        The netCDF file.
+    name
+        Which posterior, in a file that holds several.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError
+        There is no such file, or it is not netCDF.
+    PosteriorError
+        Its tree does not follow the schema, or the name is needed or unknown.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise MissingFileError(f"no file {source}")
+    try:
+        with xr.open_datatree(source, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(f"{source} is not a netCDF file of a posterior: {error}") from error
+    if POSTERIOR in tree.children:
+        if name is not None:
+            raise PosteriorError(f"{source} holds one posterior, without a name; {name!r} was asked for")
+        return validate(tree)
+    names = list(tree.children)
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name is None or name not in names:
+        asked = "name one of them" if name is None else f"{name!r} is not among them.{did_you_mean(name, names)}"
+        raise PosteriorError(f"{source} holds {len(names)} posteriors: {listed(names)}; {asked}")
+    return validate(xr.DataTree.from_dict({p: n.to_dataset() for p, n in tree[name].subtree_with_keys}))
