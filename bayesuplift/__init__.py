@@ -33,7 +33,7 @@ _HOME = {
 }
 _MODULE_HOME = {"checks": "data.checks", "datasets": "data.datasets", "errors": "errors"}
 
-__all__ = [*sorted(_HOME), *_MODULE_HOME]
+__all__ = sorted([*_HOME, *_MODULE_HOME])  # noqa: PLE0605 -- one table, not two lists to keep alike
 
 
 def __getattr__(name: str) -> Any:

@@ -26,13 +26,18 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 Assignment = Literal["randomized", "observational"]
 ASSIGNMENTS: Final[tuple[Assignment, ...]] = get_args(Assignment)
 
-RESERVED: Final = frozenset({CHAIN, DRAW, ARM, SEGMENT, UNIT, PRIOR, N, TOTAL, MEAN_OUTCOME, "prob"})
+RESERVED: Final = frozenset(
+    {
+        *(CHAIN, DRAW, ARM, SEGMENT, UNIT, PRIOR, N, TOTAL, MEAN_OUTCOME, "prob"),
+        *("sum_squared_deviations", "exposure", "positives", "total_log", "sum_squared_log_deviations", "maximum"),
+    }
+)
 
 
 def factor_name(column: str) -> str:
     """Name of the coordinate that holds a user's factor: prefixed where it would hide one of ours.
 
-    >>> factor_name("channel"), factor_name("segment")
-    ('channel', 'factor_segment')
+    >>> factor_name("channel"), factor_name("segment"), factor_name("maximum")
+    ('channel', 'factor_segment', 'factor_maximum')
     """
     return f"factor_{column}" if column in RESERVED else column

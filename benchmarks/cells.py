@@ -136,14 +136,14 @@ def main() -> None:
             for _ in range(options.repetitions):
                 for who, results in runs.items():
                     results.append(measured(who, task, engine, file))
-            seconds = {who: statistics.median(run[0] for run in results) for who, results in runs.items()}
+            medians = {who: statistics.median(run[0] for run in results) for who, results in runs.items()}
             rows.append(
                 {
                     "task": task,
                     "engine": engine,
-                    "seconds_median": round(seconds["ours"], 4),
-                    "bare_seconds_median": round(seconds["bare"], 4),
-                    "ratio": round(seconds["ours"] / seconds["bare"], 3),
+                    "seconds_median": round(medians["ours"], 4),
+                    "bare_seconds_median": round(medians["bare"], 4),
+                    "ratio": round(medians["ours"] / medians["bare"], 3),
                     "peak_memory_mb": round(max(run[1] for run in runs["ours"]), 1),
                     "bare_peak_memory_mb": round(max(run[1] for run in runs["bare"]), 1),
                 }

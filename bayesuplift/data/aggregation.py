@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesuplift.data.cells import QUANTILES
-from bayesuplift.data.frames import Frame, collect, schema_of
+from bayesuplift.data.frames import Frame, Schema, collect, schema_of
 from bayesuplift.data.labels import is_missing, label
 from bayesuplift.data.validation import Fault, diagnose, key_faults, number_faults, number_of, outcome_faults
 from bayesuplift.dims import Kind
@@ -76,9 +76,10 @@ def aggregate(frame: Frame, roles: Roles) -> Groups:
         There are no rows, or one of them holds a fault.
     """
     schema = schema_of(frame)
-    dtype = schema[roles.outcome]
     by = {"binary": _binary, "count": _count, "continuous": _continuous, "revenue": _revenue}[roles.kind]
-    found, valid = by(frame, roles, dtype)
+    # An overflow is left to be infinite here: Cells refuses what is not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found, valid = by(frame, roles, schema)
     keys = [f"k{i}" for i in range(len(roles.segments))]
     if not found["arm"] or not valid or any(is_missing(key) for name in ("arm", *keys) for key in set(found[name])):
         diagnose(frame, _faults(roles, schema))
@@ -88,7 +89,7 @@ def aggregate(frame: Frame, roles: Roles) -> Groups:
         arm=_labels(found["arm"]),
         levels={segment: _labels(found[key]) for segment, key in zip(roles.segments, keys, strict=True)},
         statistics=statistics,
-        quantiles=_quantiles(frame, roles, dtype) if roles.kind == "revenue" else {},
+        quantiles=_quantiles(frame, roles, schema) if roles.kind == "revenue" else {},
     )
 
 
@@ -97,7 +98,7 @@ def _labels(values: Sequence[Any]) -> list[str]:
     return [known[value] for value in values]
 
 
-def _faults(roles: Roles, schema: dict[str, nw.dtypes.DType]) -> list[Fault]:
+def _faults(roles: Roles, schema: Schema) -> list[Fault]:
     """Everything that may be wrong with the rows, in the order in which it is told."""
     faults = key_faults(roles.arm, "arm", schema[roles.arm])
     for segment in roles.segments:
@@ -105,7 +106,7 @@ def _faults(roles: Roles, schema: dict[str, nw.dtypes.DType]) -> list[Fault]:
     faults += outcome_faults(roles.outcome, roles.kind, schema[roles.outcome])
     if roles.exposure is not None:
         faults += number_faults(roles.exposure, "exposure", schema[roles.exposure])
-        at_most_zero = nw.col(roles.exposure) <= 0
+        at_most_zero = number_of(roles.exposure, schema[roles.exposure]) <= 0
         faults.append(Fault(roles.exposure, "exposure", at_most_zero, "is not positive", "Expected more than 0."))
     return faults
 
@@ -127,9 +128,10 @@ def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
     return np.nan_to_num(np.array(values, dtype=np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
-def _binary(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> tuple[dict[str, Any], bool]:
+def _binary(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], bool]:
     """Units and ones; valid where ones and zeros make up all units."""
     # Compared in the column's own type: a cast of every row would cost more than the sums.
+    dtype = schema[roles.outcome]
     y = number_of(roles.outcome, dtype) if dtype == nw.Boolean else nw.col(roles.outcome)
     found = _grouped(
         frame,
@@ -141,9 +143,9 @@ def _binary(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> tuple[dict[st
     return found, valid
 
 
-def _continuous(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> tuple[dict[str, Any], bool]:
+def _continuous(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], bool]:
     """Sums about a shared shift, so that a large mean does not eat the digits of the deviations."""
-    y, finite = _finite(roles, dtype)
+    y, finite = _finite(roles, schema)
     shift = _middle(frame, y, finite)
     found = _grouped(
         frame,
@@ -156,9 +158,9 @@ def _continuous(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> tuple[dic
     return found | moments, bool(np.array_equal(counted, n))
 
 
-def _revenue(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> tuple[dict[str, Any], bool]:
+def _revenue(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], bool]:
     """Amounts, and logarithms of the positive ones about the logarithm of a middle amount."""
-    y, finite = _finite(roles, dtype)
+    y, finite = _finite(roles, schema)
     positive = finite & (y > 0)
     scale = _middle(frame, y, positive) or 1.0
     found = _grouped(
@@ -186,12 +188,12 @@ def _revenue(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> tuple[dict[s
     return found, valid
 
 
-def _count(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> tuple[dict[str, Any], bool]:
+def _count(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], bool]:
     """The frequency table: everything else about counts follows from it."""
     keys = _keys(roles)
-    exposure = nw.lit(1.0) if roles.exposure is None else nw.col(roles.exposure).cast(nw.Float64)
+    exposure = nw.lit(1.0) if roles.exposure is None else number_of(roles.exposure, schema[roles.exposure])
     table = (
-        frame.select(**keys, value=number_of(roles.outcome, dtype), exposure=exposure)
+        frame.select(**keys, value=number_of(roles.outcome, schema[roles.outcome]), exposure=exposure)
         .group_by(*keys, "value", "exposure")
         .agg(n=nw.len())
     )
@@ -203,9 +205,9 @@ def _count(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> tuple[dict[str
     return found, bool(valid.all())
 
 
-def _finite(roles: Roles, dtype: nw.dtypes.DType) -> tuple[nw.Expr, nw.Expr]:
+def _finite(roles: Roles, schema: Schema) -> tuple[nw.Expr, nw.Expr]:
     """The outcome as a float, and where it is finite."""
-    y = number_of(roles.outcome, dtype)
+    y = number_of(roles.outcome, schema[roles.outcome])
     return y, y.is_finite()
 
 
@@ -215,10 +217,10 @@ def _middle(frame: Frame, y: nw.Expr, where: nw.Expr) -> float:
     return float(sorted(first)[(len(first) - 1) // 2]) if first else 0.0
 
 
-def _quantiles(frame: Frame, roles: Roles, dtype: nw.dtypes.DType) -> dict[str, NDArray[np.float64]]:
+def _quantiles(frame: Frame, roles: Roles, schema: Schema) -> dict[str, NDArray[np.float64]]:
     """Quantiles of the positive amounts by arm, interpolated linearly between order statistics."""
     y = nw.col("y")
-    amounts = frame.select(arm=nw.col(roles.arm), y=number_of(roles.outcome, dtype)).filter(y > 0)
+    amounts = frame.select(arm=nw.col(roles.arm), y=number_of(roles.outcome, schema[roles.outcome])).filter(y > 0)
     facts = {f"q{i}": y.quantile(p, interpolation="linear") for i, p in enumerate(QUANTILES)}
     if frame.implementation.is_pyarrow():
         # PyArrow's group-by has no quantile: one selection an arm instead.

@@ -9,17 +9,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesuplift.data.aggregation import Groups
-from bayesuplift.data.cells import (
-    QUANTILES,
-    VARIABLES,
-    Cells,
-    factor_coordinate,
-    segments_of,
-    statistics_dataset,
-)
+from bayesuplift.data.cells import QUANTILES, Cells
 from bayesuplift.data.design import Design
+from bayesuplift.data.grid import VARIABLES, segments_of, statistics_dataset
 from bayesuplift.data.moments import merge_groups
-from bayesuplift.dims import ARM, SEGMENT, Kind, N
+from bayesuplift.dims import ARM, SEGMENT, Kind, N, factor_name
 from bayesuplift.errors import ArgumentError, DataWarning, listed
 
 
@@ -42,7 +36,7 @@ def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind) -> Cel
     """
     levels: dict[str, list[str]] = {}
     for column, labels in groups.levels.items():
-        name = factor_coordinate(column)
+        name = factor_name(column)
         if name in levels:
             raise ArgumentError(f"two segment columns would both be called '{name}'. Rename the column '{column}'.")
         levels[name] = labels
@@ -69,8 +63,10 @@ def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind) -> Cel
     )
 
 
-def warn_of_gaps(cells: Cells, *, stacklevel: int = 3) -> None:
+def warn_of_gaps(cells: Cells, *, stacklevel: int = 4) -> None:
     """Warn of an outcome that is constant in an arm, and of segments that lack an arm.
+
+    The default `stacklevel` points at the caller of a reader, which is wrapped by the translation of engine errors.
 
     Warns
     -----

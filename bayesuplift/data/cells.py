@@ -12,26 +12,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesuplift.data.design import Design
-from bayesuplift.data.labels import natural_order, segment_label
+from bayesuplift.data.grid import VARIABLES, segments_of, statistics_dataset
 from bayesuplift.data.moments import merge_groups
 from bayesuplift.dims import ARM, KINDS, SEGMENT, TOTAL, Kind, N, factor_name
 from bayesuplift.errors import ArgumentError, DataError, FactorNotFoundError, did_you_mean, listed
-
-VARIABLES: Final[dict[Kind, tuple[str, ...]]] = {
-    "binary": (N, TOTAL),
-    "count": (N, TOTAL, "sum_squared_deviations", "exposure"),
-    "continuous": (N, TOTAL, "sum_squared_deviations"),
-    "revenue": (
-        N,
-        TOTAL,
-        "sum_squared_deviations",
-        "positives",
-        "total_log",
-        "sum_squared_log_deviations",
-        "maximum",
-    ),
-}
-"""Statistics kept for each kind of outcome. Of a binary outcome n and total say all."""
 
 FREQUENCY_COLUMNS: Final = (SEGMENT, ARM, "value", "exposure", N)
 QUANTILES: Final = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -44,16 +28,6 @@ _NEVER_NEGATIVE: Final = (
     "exposure",
 )
 _TILT: Final = math.pi / 3
-_STATISTIC_NAMES: Final = frozenset(name for names in VARIABLES.values() for name in names)
-
-
-def factor_coordinate(column: str) -> str:
-    """Name of a user's factor as a coordinate: prefixed where it would hide a dimension or a statistic.
-
-    >>> factor_coordinate("channel"), factor_coordinate("segment"), factor_coordinate("maximum")
-    ('channel', 'factor_segment', 'factor_maximum')
-    """
-    return f"factor_{column}" if column in _STATISTIC_NAMES else factor_name(column)
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +219,7 @@ class Cells:
         return replace(self, statistics=statistics, frequencies=frequencies)
 
     def _factor(self, name: str) -> str:
-        for candidate in (name, factor_coordinate(name)):
+        for candidate in (name, factor_name(name)):
             if candidate in self.factors:
                 return candidate
         found = listed(self.factors) if self.factors else "none, the cells have no segments"
@@ -257,46 +231,6 @@ class Cells:
                 f"cells of kind '{self.kind}' hold no {name}; they hold {listed(VARIABLES[self.kind])}."
             )
         return cast("NDArray[np.float64]", self.statistics[name].to_numpy())
-
-
-def segments_of(levels: dict[str, list[str]], rows: int) -> tuple[dict[str, list[str]], NDArray[np.intp]]:
-    """Distinct segments in natural order, and the position of each row's segment among them.
-
-    Parameters
-    ----------
-    levels
-        Level of each row (row,) for each factor; no factor at all makes one nameless segment.
-    rows
-        Number of rows.
-
-    Returns
-    -------
-    coordinates
-        Levels (segment,) of each factor; empty without factors.
-    position
-        Position of the segment of each row (row,).
-    """
-    if not levels:
-        return {}, np.zeros(rows, dtype=np.intp)
-    ranks = {}
-    for factor, column in levels.items():
-        order = {level: rank for rank, level in enumerate(natural_order(column))}
-        ranks[factor] = np.array([order[level] for level in column], dtype=np.intp)
-    _, first, position = np.unique(np.stack(list(ranks.values())), axis=1, return_index=True, return_inverse=True)
-    return {factor: [column[row] for row in first] for factor, column in levels.items()}, position.reshape(-1)
-
-
-def statistics_dataset(
-    statistics: dict[str, NDArray[np.generic]], design: Design, coordinates: dict[str, list[str]]
-) -> xr.Dataset:
-    """Label statistics (segment, arm) with their arms and segments; without factors the one segment is dropped."""
-    coords: dict[str, object] = {ARM: np.array(design.arms)}
-    if not coordinates:
-        return xr.Dataset({name: (ARM, values[0]) for name, values in statistics.items()}, coords=coords)
-    rows = zip(*coordinates.values(), strict=True)
-    coords[SEGMENT] = np.array([segment_label(dict(zip(coordinates, row, strict=True))) for row in rows])
-    coords |= {factor: (SEGMENT, np.array(column)) for factor, column in coordinates.items()}
-    return xr.Dataset({name: ((SEGMENT, ARM), values) for name, values in statistics.items()}, coords=coords)
 
 
 def _read_only(part: xr.DataArray, dtype: type[np.generic]) -> xr.DataArray:

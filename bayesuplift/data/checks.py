@@ -10,7 +10,15 @@ from scipy import special
 
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import design_of
-from bayesuplift.data.frames import Frame, collect, open_frame, require_columns, schema_of, with_settled_objects
+from bayesuplift.data.frames import (
+    Frame,
+    collect,
+    open_frame,
+    require_columns,
+    schema_of,
+    translated,
+    with_settled_objects,
+)
 from bayesuplift.data.labels import label, names_of
 from bayesuplift.data.validation import diagnose, key_faults
 from bayesuplift.errors import ArgumentError, DataError, listed
@@ -99,6 +107,7 @@ def sample_ratio(counts: Mapping[str, int] | Cells, intended_split: Mapping[Any,
     )
 
 
+@translated("the table")
 def missingness(source: Any, *, arm: str, columns: str | Iterable[str]) -> Check:
     """Share of missing values by arm and column, and whether it differs by arm.
 
@@ -160,6 +169,7 @@ def missingness(source: Any, *, arm: str, columns: str | Iterable[str]) -> Check
     return Check(name="missingness", passed=not failed, facts=facts, sentence=sentence)
 
 
+@translated("the table")
 def duplicates(source: Any, *, unit: str) -> Check:
     """Whether a unit comes more than once.
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,7 @@ from bayesuplift.errors import (
 )
 
 Frame = nw.LazyFrame[Any]
+Schema = dict[str, nw.dtypes.DType]
 
 _SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 _LONGEST = 400
@@ -61,13 +62,13 @@ def open_frame(source: Any) -> Frame:
         return frame.lazy() if isinstance(frame, nw.DataFrame) else frame
 
 
-def schema_of(frame: Frame) -> dict[str, nw.dtypes.DType]:
+def schema_of(frame: Frame) -> Schema:
     """Names and types of the columns, in order."""
     with translated("the table"):
         return dict(frame.collect_schema())
 
 
-def require_columns(schema: dict[str, nw.dtypes.DType], named: dict[str, str]) -> None:
+def require_columns(schema: Schema, named: Mapping[str, str]) -> None:
     """Refuse a column that is not there.
 
     Parameters
@@ -139,9 +140,11 @@ def with_settled_objects(frame: Frame, columns: list[str]) -> Frame:
 
 
 def _settled(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """A column of truth values and numbers together counts as numbers; any other as pandas reads it."""
+    """The column typed by its values; one of truth values and numbers together counts as numbers."""
     if pd.api.types.infer_dtype(column, skipna=True) in ("mixed", "mixed-integer", "decimal"):
-        present = column[column.notna()]
+        present = [value for value in column if not (pd.api.types.is_scalar(value) and pd.isna(value))]
+        if any(pd.api.types.is_list_like(value) for value in present):
+            raise DataError(f"the column '{column.name}' holds lists; expected text, numbers, truth values or dates.")
         if all(isinstance(value, bool | int | float | Decimal | np.number | np.bool_) for value in present):
             return column.astype("Float64")
     return column.convert_dtypes()

@@ -70,6 +70,8 @@ def names_of(columns: str | Iterable[str], role: str) -> tuple[str, ...]:
     ArgumentError
         A name is not text, or is given twice.
     """
+    if not isinstance(columns, Iterable):
+        raise ArgumentError(f"{role} is {columns!r}; expected names of columns, or none as ().")
     names = (columns,) if isinstance(columns, str) else tuple(columns)
     for name in names:
         if not isinstance(name, str):

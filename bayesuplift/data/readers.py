@@ -12,16 +12,20 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import design_of
 from bayesuplift.data.experiment import Experiment, numbers_of, texts_of
 from bayesuplift.data.frames import (
+    Frame,
+    Schema,
     collect,
     collect_frame,
     open_frame,
     require_columns,
     schema_of,
+    translated,
     with_settled_objects,
 )
 from bayesuplift.data.labels import label, names_of
 from bayesuplift.data.validation import (
     Fault,
+    check_key,
     check_kind,
     check_numeric,
     check_roles,
@@ -29,11 +33,13 @@ from bayesuplift.data.validation import (
     diagnose,
     key_faults,
     number_faults,
+    number_of,
 )
 from bayesuplift.dims import Assignment
 from bayesuplift.errors import ArgumentError
 
 
+@translated("the table")
 def read_cells(
     source: Any,
     *,
@@ -93,15 +99,10 @@ def read_cells(
     known = check_kind(kind)
     if exposure is not None and known != "count":
         raise ArgumentError(f"exposure='{exposure}' is given for the kind '{known}'; only counts have an exposure.")
-    single = {"arm": arm, "outcome": outcome, "exposure": exposure, "unit": unit}
-    named = {role: column for role, column in single.items() if column is not None}
+    optional = {"exposure": exposure, "unit": unit}
+    named = {"arm": arm, "outcome": outcome} | {role: name for role, name in optional.items() if name is not None}
     check_roles({role: (column,) for role, column in named.items()} | {"segment": factors})
-    frame = open_frame(source)
-    require_columns(schema_of(frame), named)
-    for factor in factors:
-        require_columns(schema_of(frame), {"segment": factor})
-    frame = with_settled_objects(frame, [*named.values(), *factors])
-    schema = schema_of(frame)
+    frame, schema = _opened(source, named, factors)
     check_numeric(frame, outcome, "outcome", schema[outcome])
     if exposure is not None:
         check_numeric(frame, exposure, "exposure", schema[exposure])
@@ -114,6 +115,7 @@ def read_cells(
     return cells
 
 
+@translated("the table")
 def read_counts(
     table: Any,
     *,
@@ -158,27 +160,24 @@ def read_counts(
     factors = names_of(segments, "segments")
     named = {"arm": arm, "trials": trials, "successes": successes}
     check_roles({role: (column,) for role, column in named.items()} | {"segment": factors})
-    frame = open_frame(table)
-    require_columns(schema_of(frame), named)
-    for factor in factors:
-        require_columns(schema_of(frame), {"segment": factor})
-    frame = with_settled_objects(frame, [*named.values(), *factors])
-    schema = schema_of(frame)
+    frame, schema = _opened(table, named, factors)
     faults = key_faults(arm, "arm", schema[arm])
     for factor in factors:
         faults += key_faults(factor, "segment", schema[factor])
+    number: dict[str, nw.Expr] = {}
     whole = "Expected a whole number, 0 or more."
     for role in ("trials", "successes"):
         column = named[role]
         check_numeric(frame, column, role, schema[column])
         faults += number_faults(column, role, schema[column])
-        faults.append(Fault(column, role, nw.col(column) < 0, "is negative", whole))
-        faults.append(Fault(column, role, nw.col(column) % 1 != 0, "is fractional", whole))
-    above = nw.col(successes) > nw.col(trials)
+        number[role] = number_of(column, schema[column])
+        faults.append(Fault(column, role, number[role] < 0, "is negative", whole))
+        faults.append(Fault(column, role, number[role] % 1 != 0, "is fractional", whole))
+    above = number["successes"] > number["trials"]
     faults.append(Fault(successes, "successes", above, f"is above the trials ('{trials}')", "Check both columns."))
     diagnose(frame, faults)
     keys = {f"k{i}": nw.col(factor) for i, factor in enumerate(factors)} | {"arm": nw.col(arm)}
-    counted = frame.select(**keys, n=nw.col(trials), total=nw.col(successes)).group_by(*keys)
+    counted = frame.select(**keys, n=number["trials"], total=number["successes"]).group_by(*keys)
     found = collect(counted.agg(n=nw.col("n").sum(), total=nw.col("total").sum()))
     groups = Groups(
         arm=[label(value) for value in found["arm"]],
@@ -191,6 +190,7 @@ def read_counts(
     return cells
 
 
+@translated("the table")
 def read_experiment(
     source: Any,
     *,
@@ -245,18 +245,14 @@ def read_experiment(
     """
     factors, inputs = names_of(segments, "segments"), names_of(covariates, "covariates")
     known = check_kind(kind)
-    single = {"arm": arm, "outcome": outcome, "unit": unit, "propensity": propensity}
-    named = {role: column for role, column in single.items() if column is not None}
+    optional = {"unit": unit, "propensity": propensity}
+    named = {"arm": arm, "outcome": outcome} | {role: name for role, name in optional.items() if name is not None}
     alone = {role: (column,) for role, column in named.items()}
     check_roles(alone | {"segment": factors})
     check_roles(alone | {"covariate": inputs})
-    opened = open_frame(source)
-    require_columns(schema_of(opened), named)
-    for column in (*factors, *inputs):
-        require_columns(schema_of(opened), {"segment" if column in factors else "covariate": column})
-    wanted = list(dict.fromkeys([*named.values(), *factors, *inputs]))
-    frame = with_settled_objects(collect_frame(opened.select(*wanted)).lazy(), wanted)
-    schema = schema_of(frame)
+    opened, schema = _opened(source, named, factors, inputs)
+    table = collect_frame(opened.select(*dict.fromkeys([*named.values(), *factors, *inputs])))
+    frame = table.lazy()
     check_numeric(frame, outcome, "outcome", schema[outcome])
     if propensity is not None:
         check_numeric(frame, propensity, "propensity", schema[propensity])
@@ -265,7 +261,6 @@ def read_experiment(
         check_unit(frame, unit)
     groups = aggregate(frame, Roles(arm=arm, outcome=outcome, kind=known, segments=factors))
     design = design_of(groups.arm, control=control, assignment=assignment, intended_split=intended_split)
-    table = collect_frame(frame)
     numbers = {name: dtype.is_numeric() or dtype == nw.Boolean for name, dtype in schema.items()}
     arms = table[arm].to_list()
     position = {value: design.index(label(value)) for value in set(arms)}
@@ -282,3 +277,21 @@ def read_experiment(
     )
     warn_of_gaps(cells_of(groups, design=design, outcome=outcome, kind=known))
     return experiment
+
+
+def _opened(
+    source: Any, named: Mapping[str, str], factors: tuple[str, ...], inputs: tuple[str, ...] = ()
+) -> tuple[Frame, Schema]:
+    """The frame and its schema, after the columns were looked for."""
+    frame = open_frame(source)
+    schema = schema_of(frame)
+    require_columns(schema, named)
+    for role, columns in (("segment", factors), ("covariate", inputs)):
+        for column in columns:
+            require_columns(schema, {role: column})
+            check_key(column, role, schema[column])
+    for role in ("arm", "unit"):
+        if role in named:
+            check_key(named[role], role, schema[named[role]])
+    frame = with_settled_objects(frame, list(dict.fromkeys([*named.values(), *factors, *inputs])))
+    return frame, schema_of(frame)

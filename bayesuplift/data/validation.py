@@ -1,6 +1,6 @@
 """Faults in a table: found by expressions in its engine, told with the column, the count and the first rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,8 +48,8 @@ def check_kind(kind: object) -> Kind:
     raise ArgumentError(f"no kind of outcome named '{kind}'. Kinds: {listed(KINDS)}.{did_you_mean(kind, KINDS)}")
 
 
-def check_roles(roles: dict[str, Sequence[str]]) -> None:
-    """Refuse a column that is named for two roles.
+def check_roles(roles: Mapping[str, Sequence[object]]) -> None:
+    """Refuse a name that is not text, and a column that is named for two roles.
 
     Parameters
     ----------
@@ -59,11 +59,19 @@ def check_roles(roles: dict[str, Sequence[str]]) -> None:
     seen: dict[str, str] = {}
     for role, columns in roles.items():
         for column in columns:
+            if not isinstance(column, str):
+                raise ArgumentError(f"{column!r} is given as the column of the {role}; expected its name as text.")
             if column in seen:
                 raise ArgumentError(
                     f"the column '{column}' is named as {seen[column]} and as {role}; a column has one role."
                 )
             seen[column] = role
+
+
+def check_key(column: str, role: str, dtype: nw.dtypes.DType) -> None:
+    """Refuse a column of lists or structures as an arm, a segment factor or a unit."""
+    if dtype.is_nested():
+        raise DataError(f"the column '{column}' ({role}) holds {dtype}; expected text, numbers, truth values or dates.")
 
 
 def key_faults(column: str, role: str, dtype: nw.dtypes.DType) -> list[Fault]:
@@ -116,7 +124,7 @@ def number_of(column: str, dtype: nw.dtypes.DType) -> nw.Expr:
     """The column as float64; truth values as 1 and 0, null stays null."""
     value = nw.col(column)
     if dtype == nw.Boolean:
-        # WORKAROUND(duckdb<=2.0): a cast of a truth value moves into the CSV reader, which cannot read "True" as a number.
+        # WORKAROUND(duckdb<=2.0): a cast of a truth value moves into the CSV reader, which knows no number "True".
         return nw.when(value).then(nw.lit(1.0)).otherwise(nw.when(~value).then(nw.lit(0.0)))
     return value.cast(nw.Float64)
 
@@ -129,7 +137,8 @@ def check_numeric(frame: Frame, column: str, role: str, dtype: nw.dtypes.DType) 
     advice = f"Expected numbers or truth values; the column's type is {dtype}."
     faults = []
     if dtype == nw.String:
-        text = ~value.str.contains(_NUMBER)
+        # Asked apart: pandas answers False, not null, to a pattern in a missing value.
+        text = ~value.is_null() & ~value.str.contains(_NUMBER)
         faults.append(Fault(column, role, text, "is not a number", advice))
         advice += " Convert it first."
     faults.append(Fault(column, role, ~value.is_null(), "is not a number", advice))

@@ -2,8 +2,8 @@
 
     P(a - c <= d) = int f_c(c) F_a(c + d) dc,      P(log(a / c) <= v) = int f_c(c) F_a(c e^v) dc,
 
-over the control's panels and the treatment's panels carried over to the control's scale, so that every piece of the
-integrand is smooth, also next to rates of 0 and 1.
+over the panels of the narrower arm, each cut at the other arm's panels where that one changes faster, so that every piece
+of the integrand is smooth, also next to rates of 0 and 1.
 """
 
 import math
@@ -11,110 +11,229 @@ import math
 import numpy as np
 from numba import njit
 
-from bayesuplift.decisions.beta_table import PANELS, clenshaw_many
+from bayesuplift.decisions.beta_table import DEGREE, PANELS, clenshaw_many
 
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(8)
-_CLOSE_ENOUGH = 1e-5  # of a standard deviation: Newton's next error is its square
+_SLOPE_DEGREE = 10  # of the density inside Newton's method
+_WIDEST_IN_PANELS = 1.4
+_WIDEST_LOGIT = 1.0
+_FARTHEST_LOGIT = 60.0  # nearer to 0 or 1 than this a rate moves no sum
+_CLOSE_ENOUGH = 5e-5  # of a standard deviation: Newton's next error is its square
 _MOST_STEPS = 100
 
 
 @njit(cache=True)
-def _logistic(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x)) if x >= 0.0 else math.exp(x) / (1.0 + math.exp(x))
+def contrast_tables(tables: tuple) -> tuple:
+    """The arms' tables and, at the quadrature nodes of every panel, what each call of `contrast_cdf` needs again.
 
-
-@njit(cache=True)
-def _merged(control: np.ndarray, treatment: np.ndarray, ratio: bool, value: float, out: np.ndarray) -> int:
-    """Panel edges of both arms on the control's logit scale, ascending; returns how many.
-
-    The control's outermost panel on either side is left out: together they hold less than 1e-13 of its mass.
+    nodes[k, panel, 0..2, i] is arm k's rate, one minus it, and the mass that the node stands for.
     """
-    control = control[1:-1]
-    count = control.size
-    out[:count] = control
-    for x in treatment[1:-1]:
-        rate = _logistic(x)
-        carried = rate * math.exp(-value) if ratio else rate - value
-        if 0.0 < carried < 1.0:
-            at = math.log(carried / (1.0 - carried))
-            if control[0] < at < control[-1]:
-                place = count
-                while out[place - 1] > at:
-                    out[place] = out[place - 1]
-                    place -= 1
-                out[place] = at
-                count += 1
-    return count
+    edges, density, integral, below, _, _ = tables
+    nodes = np.empty((edges.shape[0], PANELS, 3, _POINTS.size))
+    for k in range(edges.shape[0]):
+        for panel in range(PANELS):
+            half = 0.5 * (edges[k, panel + 1] - edges[k, panel])
+            middle = 0.5 * (edges[k, panel + 1] + edges[k, panel])
+            clenshaw_many(density[k, panel], 0.0, 1.0, _POINTS, nodes[k, panel, 2])
+            for i in range(_POINTS.size):
+                nodes[k, panel, 0, i], nodes[k, panel, 1, i] = _rate_at(middle + half * _POINTS[i])
+                nodes[k, panel, 2, i] *= half * _WEIGHTS[i]
+    return edges, density, integral, below, nodes
 
 
 @njit(cache=True)
-def _carried(x: float, ratio: bool, value: float, stretch: float) -> tuple[float, float]:
-    """The treatment's rate that the contrast makes of the control's at logit x, and one minus it."""
+def _rate_at(x: float) -> tuple[float, float]:
+    """The rate at logit x, and one minus it, neither with cancellation."""
     odds = math.exp(-abs(x))
     small = odds / (1.0 + odds)
     large = 1.0 / (1.0 + odds)
-    base, rest = (large, small) if x >= 0.0 else (small, large)
+    return (large, small) if x >= 0.0 else (small, large)
+
+
+@njit(cache=True)
+def _logit_of(rate: float, complement: float) -> float:
+    if rate <= 0.0:
+        return -math.inf
+    return math.log(rate / complement) if complement > 0.0 else math.inf
+
+
+@njit(cache=True)
+def _carried(rate: float, complement: float, ratio: bool, value: float, stretch: float) -> tuple[float, float]:
+    """The treatment's rate that the contrast makes of the control's, and one minus it."""
     if ratio:
-        return base * stretch, 1.0 - base * stretch
-    return base + value, rest - value
+        return rate * stretch, 1.0 - rate * stretch
+    return rate + value, complement - value
+
+
+@njit(cache=True, fastmath={"contract"})
+def _evaluate(
+    edges: np.ndarray,
+    density: np.ndarray,
+    integral: np.ndarray,
+    below: np.ndarray,
+    at: np.ndarray,
+    cdf: np.ndarray,
+    pdf: np.ndarray,
+) -> None:
+    """Fill one arm's distribution function and density (on the logit scale, to 8 digits) at the ascending logits `at`.
+
+    The panel is looked up point by point, four points at a time, as in `clenshaw_many`.
+    """
+    points = at.size
+    own = np.empty(points, dtype=np.int64)
+    twice = np.empty(points)
+    place = 0
+    while place < PANELS - 1 and at[0] > edges[place + 1]:
+        place += 1
+    for i in range(points):
+        while place < PANELS - 1 and at[i] > edges[place + 1]:
+            place += 1
+        x = min(max(at[i], edges[0]), edges[PANELS])
+        own[i] = place
+        twice[i] = 2.0 * ((x - edges[place]) - (edges[place + 1] - x)) / (edges[place + 1] - edges[place])
+    for start in range(0, points, 4):
+        p0, p1, p2, p3 = own[start], own[start + 1], own[start + 2], own[start + 3]
+        s0, s1, s2, s3 = twice[start], twice[start + 1], twice[start + 2], twice[start + 3]
+        a0 = a1 = a2 = a3 = 0.0
+        b0 = b1 = b2 = b3 = 0.0
+        for k in range(DEGREE, 0, -1):
+            a0, b0 = s0 * a0 + (integral[p0, k] - b0), a0
+            a1, b1 = s1 * a1 + (integral[p1, k] - b1), a1
+            a2, b2 = s2 * a2 + (integral[p2, k] - b2), a2
+            a3, b3 = s3 * a3 + (integral[p3, k] - b3), a3
+        cdf[start] = below[p0] + integral[p0, 0] + 0.5 * s0 * a0 - b0
+        cdf[start + 1] = below[p1] + integral[p1, 0] + 0.5 * s1 * a1 - b1
+        cdf[start + 2] = below[p2] + integral[p2, 0] + 0.5 * s2 * a2 - b2
+        cdf[start + 3] = below[p3] + integral[p3, 0] + 0.5 * s3 * a3 - b3
+        a0 = a1 = a2 = a3 = 0.0
+        b0 = b1 = b2 = b3 = 0.0
+        for k in range(_SLOPE_DEGREE, 0, -1):
+            a0, b0 = s0 * a0 + (density[p0, k] - b0), a0
+            a1, b1 = s1 * a1 + (density[p1, k] - b1), a1
+            a2, b2 = s2 * a2 + (density[p2, k] - b2), a2
+            a3, b3 = s3 * a3 + (density[p3, k] - b3), a3
+        pdf[start] = density[p0, 0] + 0.5 * s0 * a0 - b0
+        pdf[start + 1] = density[p1, 0] + 0.5 * s1 * a1 - b1
+        pdf[start + 2] = density[p2, 0] + 0.5 * s2 * a2 - b2
+        pdf[start + 3] = density[p3, 0] + 0.5 * s3 * a3 - b3
+
+
+@njit(cache=True)
+def _narrower(edges: np.ndarray, treatment: int, control: int, ratio: bool) -> bool:
+    """Whether the treatment is the narrower arm on the contrast's scale, at the edges next to the mode."""
+    widths = np.empty(2)
+    for i, k in enumerate((treatment, control)):
+        low, low_complement = _rate_at(edges[k, PANELS // 2 - 1])
+        high, high_complement = _rate_at(edges[k, PANELS // 2 + 1])
+        widths[i] = high / low if ratio else min(high - low, low_complement - high_complement)
+    return widths[0] < widths[1]
 
 
 @njit(cache=True)
 def contrast_cdf(tables: tuple, treatment: int, control: int, ratio: bool, value: float) -> tuple[float, float]:
-    """P(contrast <= value) and its density there; a ratio is taken in logs."""
-    edges, density, integral, below, _, _ = tables
-    merged = np.empty(2 * PANELS + 2)
-    count = _merged(edges[control], edges[treatment], ratio, value, merged)
+    """P(contrast <= value) and its density there; a ratio is taken in logs. Takes the tables of `contrast_tables`.
+
+    The integral runs over the narrower arm, on whose panels the other's distribution function is smooth as a rule:
+    P(a - c <= d) = 1 - P(c - a <= -d), and so in logs. A panel on which it is not is cut at the other arm's edges.
+    """
+    edges, density, integral, below, nodes = tables
+    outer, inner = control, treatment
+    exchanged = _narrower(edges, treatment, control, ratio)
+    if exchanged:
+        outer, inner, value = treatment, control, -value
     stretch = math.exp(value) if ratio else 1.0
     points = _POINTS.size
-    outer = np.empty(points)
-    inner = np.empty(points)
-    inner_density = np.empty(points)
-    position = np.empty(points)
+    at = np.empty(points)
+    inner_cdf = np.empty(points)
+    inner_pdf = np.empty(points)
     jacobian = np.empty(points)
-    place = 0
-    own = 0
+    mass = np.empty(points)
+    cuts = np.empty(PANELS + 3 + int(2.0 * _FARTHEST_LOGIT / _WIDEST_LOGIT))
+    first, last = edges[inner, 0], edges[inner, PANELS]
     cdf = 0.0
     pdf = 0.0
-    for panel in range(count - 1):
-        half = 0.5 * (merged[panel + 1] - merged[panel])
-        if half <= 0.0:
+    place = 0
+    rate, complement = _rate_at(edges[outer, 1])
+    rate, complement = _carried(rate, complement, ratio, value, stretch)
+    right = _logit_of(rate, complement)
+    # The outermost panel on either side is left out: together they hold less than 1e-13 of the mass.
+    for panel in range(1, PANELS - 1):
+        left = right
+        rate, complement = _rate_at(edges[outer, panel + 1])
+        rate, complement = _carried(rate, complement, ratio, value, stretch)
+        right = _logit_of(rate, complement)
+        if right <= first:
             continue
-        middle = 0.5 * (merged[panel + 1] + merged[panel])
-        while middle > edges[control, place + 1]:
-            place += 1
-        place_half = 0.5 * (edges[control, place + 1] - edges[control, place])
-        place_middle = 0.5 * (edges[control, place + 1] + edges[control, place])
-        clenshaw_many(density[control, place], (middle - place_middle) / place_half, half / place_half, _POINTS, outer)
-        rate, complement = _carried(middle, ratio, value, stretch)
-        if rate <= 0.0:
-            continue
-        x = math.log(rate / complement) if complement > 0.0 else math.inf
-        if x <= edges[treatment, 0]:
-            continue
-        if x >= edges[treatment, PANELS]:
+        if left >= last:
             for i in range(points):
-                cdf += half * _WEIGHTS[i] * outer[i]
+                cdf += nodes[outer, panel, 2, i]
             continue
-        while x > edges[treatment, own + 1]:
-            own += 1
-        own_half = 0.5 * (edges[treatment, own + 1] - edges[treatment, own])
-        own_middle = 0.5 * (edges[treatment, own + 1] + edges[treatment, own])
-        for i in range(points):
-            rate, complement = _carried(middle + half * _POINTS[i], ratio, value, stretch)
-            if rate <= 0.0 or complement <= 0.0:  # by rounding, at the last panel's very end
-                position[i] = math.copysign(1.0, rate - 0.5)
+        while place < PANELS - 1 and left > edges[inner, place + 1]:
+            place += 1
+        end = place
+        narrowest = edges[inner, end + 1] - edges[inner, end]
+        while end < PANELS - 1 and right > edges[inner, end + 1]:
+            end += 1
+            narrowest = min(narrowest, edges[inner, end + 1] - edges[inner, end])
+        if right - left <= min(_WIDEST_IN_PANELS * narrowest, _WIDEST_LOGIT):
+            for i in range(points):
+                rate, complement = _carried(nodes[outer, panel, 0, i], nodes[outer, panel, 1, i], ratio, value, stretch)
+                at[i] = math.log(rate / complement)
+                jacobian[i] = 1.0 / complement if ratio else 1.0 / (rate * complement)
+            _evaluate(edges[inner], density[inner], integral[inner], below[inner], at, inner_cdf, inner_pdf)
+            for i in range(points):
+                cdf += nodes[outer, panel, 2, i] * inner_cdf[i]
+                if first < at[i] < last:
+                    pdf += nodes[outer, panel, 2, i] * inner_pdf[i] * jacobian[i]
+            continue
+        count = _cut(edges[inner], edges[outer, panel], edges[outer, panel + 1], ratio, value, cuts)
+        outer_half = 0.5 * (edges[outer, panel + 1] - edges[outer, panel])
+        outer_middle = 0.5 * (edges[outer, panel + 1] + edges[outer, panel])
+        for piece in range(count - 1):
+            half = 0.5 * (cuts[piece + 1] - cuts[piece])
+            middle = 0.5 * (cuts[piece + 1] + cuts[piece])
+            clenshaw_many(density[outer, panel], (middle - outer_middle) / outer_half, half / outer_half, _POINTS, mass)
+            inside = half > 0.0
+            for i in range(points):
+                rate, complement = _rate_at(middle + half * _POINTS[i])
+                rate, complement = _carried(rate, complement, ratio, value, stretch)
+                at[i] = _logit_of(rate, complement)
                 jacobian[i] = 0.0
+                if first < at[i] < last:
+                    jacobian[i] = 1.0 / complement if ratio else 1.0 / (rate * complement)
+            if not inside or at[points - 1] <= first:
                 continue
-            position[i] = (math.log(rate / complement) - own_middle) / own_half
-            jacobian[i] = 1.0 / complement if ratio else 1.0 / (rate * complement)
-        clenshaw_many(integral[treatment, own], 0.0, 1.0, position, inner)
-        clenshaw_many(density[treatment, own], 0.0, 1.0, position, inner_density)
-        for i in range(points):
-            weighted = half * _WEIGHTS[i] * outer[i]
-            cdf += weighted * (below[treatment, own] + inner[i])
-            pdf += weighted * inner_density[i] * jacobian[i]
-    return cdf, pdf
+            _evaluate(edges[inner], density[inner], integral[inner], below[inner], at, inner_cdf, inner_pdf)
+            for i in range(points):
+                weighted = half * _WEIGHTS[i] * mass[i]
+                cdf += weighted * inner_cdf[i]
+                pdf += weighted * inner_pdf[i] * jacobian[i]
+    return (1.0 - cdf if exchanged else cdf), pdf
+
+
+@njit(cache=True)
+def _cut(inner: np.ndarray, low: float, high: float, ratio: bool, value: float, cuts: np.ndarray) -> int:
+    """Cut the outer panel [low, high] where the contrast carries the inner arm's edges; returns how many edges result.
+
+    The inner arm's panels count in pieces of at most `_WIDEST_LOGIT`: where its rate nears 0 or 1 inside the outer panel,
+    its distribution function has a kink there, or a root's steepness, and the cuts close in on it geometrically.
+    """
+    cuts[0] = low
+    count = 1
+    for panel in range(PANELS + 1):
+        x = min(max(inner[panel], -_FARTHEST_LOGIT), _FARTHEST_LOGIT)
+        before = x if panel == 0 else min(max(inner[panel - 1], -_FARTHEST_LOGIT), _FARTHEST_LOGIT)
+        pieces = 1 + int((x - before) / _WIDEST_LOGIT)
+        for piece in range(1, pieces + 1):
+            rate, complement = _rate_at(before + (x - before) * piece / pieces)
+            # The contrast backwards: from the inner arm's rate to the outer one's.
+            rate, complement = _carried(rate, complement, ratio, -value, math.exp(-value))
+            carried = _logit_of(rate, complement)
+            if cuts[count - 1] < carried < high:
+                cuts[count] = carried
+                count += 1
+    cuts[count] = high
+    return count + 1
 
 
 @njit(cache=True)

@@ -18,6 +18,8 @@ from bayesuplift.decisions.beta_table import DEGREE, PANELS, clenshaw_many, tabu
 
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _GAP_PANELS = 16  # where no arm has mass: only probabilities below 1e-17 come from there
+_WIDEST = 1.2  # logits a panel
+_FARTHEST_LOGIT = 60.0  # nearer to 0 or 1 than this a rate moves no sum
 
 
 @njit(cache=True)
@@ -37,25 +39,26 @@ def tables_of(alpha: np.ndarray, beta: np.ndarray) -> tuple:
 
 @njit(cache=True)
 def _union_edges(edges: np.ndarray) -> np.ndarray:
-    """All arms' panel edges in one ascending list, stretches without any arm's mass cut into more panels."""
+    """All arms' panel edges in one ascending list.
+
+    Cut further are stretches without any arm's mass, and panels so wide that d rate / d logit is not smooth on them.
+    """
     merged = np.sort(edges.ravel())
-    gaps = np.zeros(merged.size, dtype=np.bool_)
+    pieces = np.empty(merged.size, dtype=np.int64)
     count = 0
     for i in range(merged.size - 1):
         middle = 0.5 * (merged[i] + merged[i + 1])
-        covered = False
+        pieces[i] = _GAP_PANELS
         for k in range(edges.shape[0]):
             if edges[k, 0] <= middle <= edges[k, -1]:
-                covered = True
+                pieces[i] = 1 + int(min((merged[i + 1] - merged[i]) / _WIDEST, _GAP_PANELS))
                 break
-        gaps[i] = not covered
-        count += 1 if covered else _GAP_PANELS
+        count += pieces[i]
     out = np.empty(count + 1)
     place = 0
     for i in range(merged.size - 1):
-        pieces = _GAP_PANELS if gaps[i] else 1
-        for j in range(pieces):
-            out[place] = merged[i] + (merged[i + 1] - merged[i]) * j / pieces
+        for j in range(pieces[i]):
+            out[place] = merged[i] + (merged[i + 1] - merged[i]) * j / pieces[i]
             place += 1
     out[place] = merged[-1]
     return out
@@ -158,21 +161,40 @@ def _mass_below(tables: tuple, k: int, rate: float) -> float:
 
 
 @njit(cache=True)
+def _edges_within(edges: np.ndarray, width: float) -> np.ndarray:
+    """All arms' panel edges, and the same carried up by the width, in pieces of at most `_WIDEST` logits; ascending.
+
+    Pieces of the arm that is carried, too: where its rate nears 0, its distribution function has a kink or is steep.
+    """
+    fine = np.empty(edges.size + edges.shape[0] * (1 + int(2.0 * _FARTHEST_LOGIT / _WIDEST)))
+    count = 0
+    for k in range(edges.shape[0]):
+        for panel in range(PANELS + 1):
+            x = min(max(edges[k, panel], -_FARTHEST_LOGIT), _FARTHEST_LOGIT)
+            before = x if panel == 0 else min(max(edges[k, panel - 1], -_FARTHEST_LOGIT), _FARTHEST_LOGIT)
+            pieces = 1 + int((x - before) / _WIDEST)
+            for piece in range(1, pieces + 1):
+                fine[count] = before + (x - before) * piece / pieces
+                count += 1
+    every = np.empty(2 * count + edges.size)
+    every[: edges.size] = edges.ravel()  # beyond the farthest logit, too, a posterior may have mass
+    place = edges.size
+    for x in fine[:count]:
+        every[place] = x
+        place += 1
+        rate, complement = 1.0 / (1.0 + math.exp(-x)) + width, 1.0 / (1.0 + math.exp(x)) - width
+        if complement > 0.0:
+            every[place] = math.log(rate / complement)
+            place += 1
+    return np.sort(every[:place])
+
+
+@njit(cache=True)
 def all_within(tables: tuple, width: float) -> float:
     """P(highest rate - lowest rate <= width) = sum_k int f_k(t) prod_{j != k} (F_j(t) - F_j(t - width)) dt."""
     edges, density, _, _, _, _ = tables
     arms = edges.shape[0]
-    own_edges = edges.ravel()
-    carried = np.empty(2 * own_edges.size)
-    count = 0
-    for x in own_edges:
-        carried[count] = x
-        count += 1
-        rate = 1.0 / (1.0 + math.exp(-x)) + width
-        if rate < 1.0:
-            carried[count] = math.log(rate / (1.0 - rate))
-            count += 1
-    merged = np.sort(carried[:count])
+    merged = _edges_within(edges, width)
     f = np.empty(_POINTS.size)
     total = 0.0
     for k in range(arms):
@@ -192,4 +214,4 @@ def all_within(tables: tuple, width: float) -> float:
                     if j != k:
                         product *= _mass_below(tables, j, rate) - _mass_below(tables, j, rate - width)
                 total += product
-    return total
+    return min(total, 1.0)

@@ -2,19 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Required, TypedDict
 
 import numpy as np
 import xarray as xr
 
 from bayesuplift.data.checks import Check, sample_ratio
-from bayesuplift.decisions.comparison import compare_closed_form, compare_draws
+from bayesuplift.decisions.comparison import Contrast, compare_closed_form, compare_draws
 from bayesuplift.decisions.proportions import check_options
 from bayesuplift.decisions.sensitivity import prior_sensitivity
 from bayesuplift.decisions.verdict import Verdict, decide
 from bayesuplift.dims import ARM, CONSTANT_DATA, KINDS, OBSERVED_DATA, SEGMENT, UNIT, Kind, N
 from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, listed
 from bayesuplift.posterior.diagnostics import diagnose
-from bayesuplift.posterior.schema import arms, is_closed_form, mean_outcome, validate
+from bayesuplift.posterior.schema import arms, group, is_closed_form, mean_outcome, validate
+
+
+class Standards(TypedDict, total=False):
+    """By which standards an arm is chosen: the options of `choose_arm`."""
+
+    threshold_of_caring: Required[float]
+    rope: float | None
+    higher_is_better: bool
+    prob: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +125,7 @@ def choose_arm(
     control = arms(posterior).index(str(posterior.attrs["control"]))
     draws = mean_outcome(posterior)
     exact = is_closed_form(posterior) and SEGMENT not in draws.dims
-    options = {"control": control, "higher_is_better": higher_is_better, "rope": rope, "prob": prob}
+    options = Contrast(control=control, higher_is_better=higher_is_better, rope=rope, prob=prob)
     overall = (
         compare_closed_form(posterior, **options)
         if exact
@@ -156,18 +166,24 @@ def population_mean(posterior: xr.DataTree, draws: xr.DataArray) -> xr.DataArray
     Raises
     ------
     PosteriorError
-        Segments without `observed_data/n` to weigh them.
+        Segments without `observed_data/n` to weigh them, or with units for other segments.
     """
     if UNIT in draws.dims:
         return draws.mean(UNIT)
     if SEGMENT not in draws.dims:
         return draws
-    observed = posterior.children.get(OBSERVED_DATA)
-    if observed is None or N not in observed.data_vars:
+    observed = group(posterior, OBSERVED_DATA)
+    if observed is None or N not in observed:
         raise PosteriorError(
             "segments cannot be averaged: group 'observed_data' has no 'n', the units by segment and arm"
         )
     units = observed[N].sum(ARM)
+    # xarray would average over the segments that both name, and say nothing of the others
+    if set(units[SEGMENT].to_numpy().tolist()) != set(draws[SEGMENT].to_numpy().tolist()) or float(units.sum()) <= 0:
+        raise PosteriorError(
+            f"segments cannot be averaged: {float(units.sum()):g} units in {listed(units[SEGMENT].to_numpy(), 3)}; "
+            f"mean_outcome has {listed(draws[SEGMENT].to_numpy(), 3)}"
+        )
     return (draws * (units / units.sum())).sum(SEGMENT).transpose(..., ARM)
 
 
@@ -189,14 +205,15 @@ def _own_checks(posterior: xr.DataTree) -> list[Check]:
             "not an effect."
         )
         found.append(Check(name="assignment", passed=False, facts={"assignment": "observational"}, sentence=sentence))
-    constant, observed = (posterior.children.get(name) for name in (CONSTANT_DATA, OBSERVED_DATA))
-    if constant is not None and observed is not None and "intended_split" in constant.data_vars:
-        units = observed[N].sum([dim for dim in observed[N].dims if dim != ARM])
+    constant, observed = group(posterior, CONSTANT_DATA), group(posterior, OBSERVED_DATA)
+    if constant is not None and observed is not None and "intended_split" in constant:
+        n = observed[N]
+        units = n.sum([dim for dim in n.dims if dim != ARM])
         shares = constant["intended_split"]
         found.append(
             sample_ratio(
-                {str(arm): int(units.sel({ARM: arm})) for arm in units[ARM].values},
-                {str(arm): float(shares.sel({ARM: arm})) for arm in shares[ARM].values},
+                {str(arm): int(units.sel({ARM: arm})) for arm in units[ARM].to_numpy()},
+                {str(arm): float(shares.sel({ARM: arm})) for arm in shares[ARM].to_numpy()},
             )
         )
     return found

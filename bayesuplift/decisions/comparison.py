@@ -1,6 +1,6 @@
 """Arms compared: the same table from a closed form and from draws."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,15 @@ from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW
 from bayesuplift.posterior.closed_form import parameters
 from bayesuplift.posterior.diagnostics import effective_draws, monte_carlo_error
 from bayesuplift.posterior.schema import STATED
+
+
+class Contrast(TypedDict):
+    """How arms are compared: position of the control, direction, ROPE half-width, mass of the intervals."""
+
+    control: int
+    higher_is_better: bool
+    rope: float | None
+    prob: float
 
 
 def compare_closed_form(
@@ -41,8 +50,8 @@ def compare_draws(
 ) -> xr.Dataset:
     """The same table from draws (chain, draw, [segment], arm), every variable with its Monte Carlo error `<name>_mcse`.
 
-    Where some draw of the control's mean outcome is not positive, a relative lift has no meaning: it is left out, and the
-    attribute `left_out` says so.
+    Where some draw of the control's mean outcome is not positive, a relative lift has no meaning: it is left out, and
+    the attribute `left_out` says so.
     """
     reference = draws.isel({ARM: control}, drop=True)
     table = xr.Dataset(_means(draws, control, higher_is_better=higher_is_better, rope=rope))
@@ -82,11 +91,11 @@ def _means(draws: xr.DataArray, control: int, *, higher_is_better: bool, rope: f
         # An event that no draw, or every draw, shows is not known without error: one in as many as there are effective
         # draws may still be missing, and would weigh about a standard deviation in a loss.
         unseen = (spread if name == "expected_loss" else 1.0) / effective
-        result[f"{name}_mcse"] = xr.where(values.max((CHAIN, DRAW)) > values.min((CHAIN, DRAW)), error, unseen)
+        result[f"{name}_mcse"] = error.where(values.max((CHAIN, DRAW)) > values.min((CHAIN, DRAW)), unseen)
     for name in ("prob_beats_control", "prob_rope"):
         if name in result:  # what the control is to itself is known
-            itself = result[f"{name}_mcse"][ARM] == draws[ARM][control]
-            result[f"{name}_mcse"] = xr.where(itself, 0.0, result[f"{name}_mcse"])
+            error = result[f"{name}_mcse"]
+            result[f"{name}_mcse"] = error.where(error[ARM] != draws[ARM][control], 0.0)
     return result
 
 

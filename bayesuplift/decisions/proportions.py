@@ -1,5 +1,6 @@
 """Exact comparison of conversion rates, for one experiment or for thousands in one array."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import xarray as xr
 from numba import njit
 from scipy.special import ndtri
 
-from bayesuplift.decisions.beta_contrasts import contrast_cdf, contrast_quantile
+from bayesuplift.decisions.beta_contrasts import contrast_cdf, contrast_quantile, contrast_tables
 from bayesuplift.decisions.beta_integrals import all_within, compare, tables_of
 from bayesuplift.dims import ARM
 from bayesuplift.errors import ArgumentError, ArmNotFoundError, NumericalError, did_you_mean, listed
@@ -32,22 +33,37 @@ def _compare_all(
     for e in range(alpha.shape[0]):
         tables = tables_of(alpha[e], beta[e])
         compare(tables, alpha[e], beta[e], control, lower_is_better, out[0, e], out[1, e], out[2, e])
-        for k in range(alpha.shape[1]):
-            if k == control:
-                out[3:7, e, k] = 0.0
-                out[7, e, k] = 1.0
-                continue
-            if tail > 0.0:
-                a, b = alpha[e], beta[e]
-                out[3, e, k] = contrast_quantile(tables, a, b, k, control, False, tail, z)
-                out[4, e, k] = contrast_quantile(tables, a, b, k, control, False, 1.0 - tail, -z)
-                out[5, e, k] = np.expm1(contrast_quantile(tables, a, b, k, control, True, tail, z))
-                out[6, e, k] = np.expm1(contrast_quantile(tables, a, b, k, control, True, 1.0 - tail, -z))
-            if rope > 0.0:
-                upper = contrast_cdf(tables, k, control, False, rope)[0]
-                out[7, e, k] = max(upper - contrast_cdf(tables, k, control, False, -rope)[0], 0.0)
+        if tail > 0.0 or rope > 0.0:
+            _contrast_all(contrast_tables(tables), alpha[e], beta[e], control, tail, z, rope, out[3:, e])
         if rope > 0.0:
             together[e] = all_within(tables, rope)
+
+
+@njit(cache=True)
+def _contrast_all(
+    tables: tuple,
+    alpha: np.ndarray,
+    beta: np.ndarray,
+    control: int,
+    tail: float,
+    z: float,
+    rope: float,
+    out: np.ndarray,
+) -> None:
+    """Fill one experiment's out[quantity, arm], from `difference_lower` on; the control's own entries are exact."""
+    for k in range(alpha.size):
+        if k == control:
+            out[0:4, k] = 0.0
+            out[4, k] = 1.0
+            continue
+        if tail > 0.0:
+            for place, ratio in ((0, False), (2, True)):
+                for end, q, start in ((0, tail, z), (1, 1.0 - tail, -z)):
+                    value = contrast_quantile(tables, alpha, beta, k, control, ratio, q, start)
+                    out[place + end, k] = math.expm1(value) if ratio else value
+        if rope > 0.0:
+            upper = contrast_cdf(tables, k, control, False, rope)[0]
+            out[4, k] = max(upper - contrast_cdf(tables, k, control, False, -rope)[0], 0.0)
 
 
 _QUANTITIES = (

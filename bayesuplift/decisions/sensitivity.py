@@ -1,6 +1,6 @@
 """The same decision under other priors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from bayesuplift.decisions.verdict import leading
 from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW, PRIOR, PRIOR_SENSITIVITY
 from bayesuplift.errors import listed
 from bayesuplift.posterior.closed_form import draw_rates
-from bayesuplift.posterior.schema import STATED, is_closed_form, mean_outcome
+from bayesuplift.posterior.schema import STATED, group, is_closed_form, mean_outcome
 
 # Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, section 3.2.4: above this the
 # reweighted average cannot be trusted at any number of draws.
@@ -57,35 +57,32 @@ def prior_sensitivity(
     tables = {STATED: overall}
     descriptions = {STATED: str(posterior.attrs.get("prior", "stated by the posterior's maker"))}
     left_out = []
-    group = posterior.children.get(CLOSED_FORM if is_closed_form(posterior) else PRIOR_SENSITIVITY)
-    if group is None:
+    alternatives = group(posterior, CLOSED_FORM if is_closed_form(posterior) else PRIOR_SENSITIVITY)
+    if alternatives is None:
         left_out.append("the posterior carries no alternative priors")
-    for name in [] if group is None else [str(label) for label in group[PRIOR].values if label != STATED]:
-        description = str(group["description"].sel({PRIOR: name}).item())
+        alternatives = xr.Dataset(coords={PRIOR: [STATED]})
+    for name in [str(label) for label in alternatives[PRIOR].to_numpy() if label != STATED]:
+        of_prior = alternatives.sel({PRIOR: name})
+        descriptions[name] = str(of_prior["description"].item())
         if exact:
             tables[name] = compare_closed_form(
                 posterior, control=control, higher_is_better=higher_is_better, rope=rope, prob=prob, prior=name
             )
         elif is_closed_form(posterior):
             stated = mean_outcome(posterior)
+            seed = int(posterior.attrs["seed"])
             again = draw_rates(
-                group.to_dataset(),
-                prior=name,
-                chains=stated.sizes[CHAIN],
-                draws=stated.sizes[DRAW],
-                seed=int(posterior.attrs["seed"]),
+                alternatives, prior=name, chains=stated.sizes[CHAIN], draws=stated.sizes[DRAW], seed=seed
             )
             tables[name] = _weighted(averaged(again), None, higher_is_better=higher_is_better, rope=rope)
         else:
-            weights, pareto_k = _smoothed(group["log_weight"].sel({PRIOR: name}))
+            weights, pareto_k = _smoothed(of_prior["log_weight"])
             if pareto_k > _LARGEST_PARETO_K:
-                left_out.append(
-                    f"{name}, {description}: too far from the draws to be weighed (Pareto k {pareto_k:.2f})"
-                )
+                why = f"too far from the draws to be weighed (Pareto k {pareto_k:.2f})"
+                left_out.append(f"{name}, {descriptions[name]}: {why}")
                 continue
             draws = averaged(mean_outcome(posterior))
             tables[name] = _weighted(draws, weights, higher_is_better=higher_is_better, rope=rope)
-        descriptions[name] = description
     verdicts = {name: leading(table, threshold=threshold, rope=rope) for name, table in tables.items()}
     result = xr.concat(
         [table[["prob_best", "expected_loss"]].reset_coords(drop=True) for table in tables.values()],
@@ -121,7 +118,7 @@ def _smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
     return ordered.copy(data=(weights / weights.sum()).reshape(ordered.shape)), float(pareto_k)
 
 
-def _sentence(verdicts: dict[str, tuple[str, str]], descriptions: dict[str, str], left_out: list[str]) -> str:
+def _sentence(verdicts: Mapping[str, tuple[str, str]], descriptions: dict[str, str], left_out: list[str]) -> str:
     stated = verdicts[STATED]
     differing = [
         f"under {descriptions[name]} ({name}) the verdict would be {verdict}"

@@ -65,18 +65,16 @@ def decide(
     row = table.sel({ARM: best})
     loss = wording.amount(float(row["expected_loss"]), kind, _error(row, "expected_loss"))
     chance = wording.probability(float(row["prob_best"]), _error(row, "prob_best"))
-    limit = wording.amount(threshold, kind)
+    limit = wording.stated(threshold, kind)
     if name == "EQUIVALENT":
         together = wording.probability(float(table["prob_all_equivalent"]), _error(table, "prob_all_equivalent"))
-        text = (
-            f"Any arm will do on {outcome}: with probability {together} every arm lies within {wording.amount(rope or 0.0, kind)} "
-            f"of the best."
-        )
+        width = wording.stated(rope or 0.0, kind)
+        text = f"Any arm will do on {outcome}: with probability {together} every arm lies within {width} of the best."
         return Verdict("EQUIVALENT", None, f"{text} {_ONE_LOOK}")
     if name == "CHOOSE":
         text = (
-            f"Choose {best} on {outcome}: it is the best arm with probability {chance}, and the expected loss of choosing it "
-            f"({loss}) is within the threshold of caring ({limit})."
+            f"Choose {best} on {outcome}: it is the best arm with probability {chance}, and the expected loss of choosing "
+            f"it ({loss}) is within the threshold of caring ({limit})."
         )
         return Verdict("CHOOSE", best, f"{text} {_ONE_LOOK}")
     text = (

@@ -19,7 +19,7 @@ _STATISTICS = {
     "diverging": "diverging",
     "num_steps": "n_steps",
     "accept_prob": "acceptance_rate",
-    "potential_energy": "energy",
+    "energy": "energy",
 }
 
 

@@ -10,7 +10,7 @@ from bayesuplift.spec import cell_plates, register
 
 @register(outcome="binary", data="cells", supplies={"ate"})
 def beta_binomial(cells: Cells, *, prior: RatePrior = RatePrior()) -> None:  # noqa: B008 -- frozen, shown by the signature
-    """Which arm converts best, each arm (of each segment) with a rate of its own?
+    """Which arm converts best, when each arm (of each segment) has a rate of its own.
 
     Gelman et al. (2013), Bayesian Data Analysis, third edition, section 2.4; every (segment, arm) cell stands alone.
     """

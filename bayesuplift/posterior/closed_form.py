@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW, MEAN_OUTCOME, N, PRIOR, TOTAL
+from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW, MEAN_OUTCOME, PRIOR, TOTAL, N
 from bayesuplift.posterior.schema import STATED
 
 

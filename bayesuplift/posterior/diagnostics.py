@@ -26,7 +26,7 @@ def monte_carlo_error(draws: xr.DataArray) -> xr.DataArray:
 def effective_draws(draws: xr.DataArray) -> xr.DataArray:
     """Number of independent draws that these are worth for the mean (bulk ESS), at most as many as there are."""
     every = float(draws.sizes[CHAIN] * draws.sizes[DRAW])
-    return np.minimum(_statistic(draws, array_stats.ess, where_constant=every, method="bulk"), every)
+    return _statistic(draws, array_stats.ess, where_constant=every, method="bulk").clip(max=every)
 
 
 def _statistic(
@@ -68,7 +68,7 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
     }
     checks.append(
         Check(
-            name="R-hat",
+            name="r_hat",
             passed=worst["r_hat"] <= LARGEST_R_HAT,
             facts={"largest": worst["r_hat"], "limit": LARGEST_R_HAT},
             sentence=f"Largest R-hat of the mean outcomes {worst['r_hat']:.4f}; chains agree at {LARGEST_R_HAT} or less.",
@@ -79,7 +79,7 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
         found = worst[f"ess_{part}"]
         checks.append(
             Check(
-                name=f"effective draws ({part})",
+                name=f"effective_draws_{part}",
                 passed=found >= needed,
                 facts={"smallest": found, "limit": needed},
                 sentence=f"Smallest number of effective draws ({part}) {found:.0f}; {needed} are needed.",

@@ -35,10 +35,10 @@ def predictive_check(posterior: xr.DataTree, cells: Cells, *, seed: int) -> tupl
     Returns
     -------
     tuple of Check
-        "cell rates": of each cell P(replicated total at least, at most, the observed one), exact given each draw, the
-        smaller of both doubled (mid-p), Bonferroni over cells. With segments also "spread over segments": P(T(replicated) >= T(observed)) for
-        T = sum over cells of n (rate - rate of the arm)^2 / (p (1 - p)), p the arm's predicted rate: Gelman et al. (2013),
-        BDA3, section 6.3. Either fails below .01.
+        "cell_rates": of each cell P(replicated total at least, at most, the observed one), exact given each draw, the
+        smaller of both doubled (mid-p), Bonferroni over cells. With segments also "spread_over_segments":
+        P(T(replicated) >= T(observed)) for T = sum over cells of n (rate - rate of the arm)^2 / (p (1 - p)), p the arm's
+        predicted rate: Gelman et al. (2013), BDA3, section 6.3. Either fails below .01.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def _thinned(draws: xr.DataArray, n: xr.DataArray) -> xr.DataArray:
         SEGMENT not in n.dims or set(map(str, draws[SEGMENT].values)) != set(map(str, n[SEGMENT].values))
     ):
         raise PosteriorError("the posterior's segments are not those of the cells")
-    stacked = draws.stack(sample=(CHAIN, DRAW), create_index=False)  # noqa: PD013 -- xarray's, not pandas'
+    stacked = draws.stack(sample=(CHAIN, DRAW), create_index=False)
     every = stacked.sizes["sample"]
     kept = stacked.isel(sample=np.linspace(0, every - 1, min(every, _DRAWS)).astype(int)).reset_coords(drop=True)
     labels = n.coords
@@ -94,7 +94,7 @@ def _cell_rates(rates: xr.DataArray, total: xr.DataArray, n: xr.DataArray) -> Ch
         else f"The model does not predict the rate at {where} (p {adjusted:.1e}, adjusted for {count} cells)."
     )
     return Check(
-        name="cell rates",
+        name="cell_rates",
         passed=passed,
         facts={"cells": count, "adjusted_p": adjusted, "worst": worst},
         sentence=sentence,
@@ -124,4 +124,4 @@ def _spread(replicated: xr.DataArray, total: xr.DataArray, n: xr.DataArray, rate
         else f"Rates vary over segments {ratio:.1f} times as much as the model predicts ({shown})."
     )
     facts = {"p": p, "ratio": ratio, "replications": draws}
-    return Check(name="spread over segments", passed=passed, facts=facts, sentence=sentence)
+    return Check(name="spread_over_segments", passed=passed, facts=facts, sentence=sentence)

@@ -37,54 +37,68 @@ def validate(tree: xr.DataTree) -> xr.DataTree:
     Raises
     ------
     PosteriorError
-        It lacks `posterior/mean_outcome`, a dimension, arm labels or the control, or holds a missing or infinite draw.
+        It lacks `posterior/mean_outcome`, a dimension, arm labels or the control, or holds no draw, or one that is not a
+        finite number.
     """
     if not isinstance(tree, xr.DataTree):
         raise PosteriorError(f"a posterior is an xarray.DataTree; this is {type(tree).__name__}")
     version = tree.attrs.get("schema_version", VERSION)
-    if int(version) > VERSION:
+    if not isinstance(version, int | np.integer) or version > VERSION:
         raise PosteriorError(
             f"the posterior follows schema {version}; this release reads up to {VERSION}: upgrade bayesuplift"
         )
     if POSTERIOR not in tree.children:
         raise PosteriorError(f"no group 'posterior'. Groups: {listed(tree.children) or 'none'}")
-    group = tree[POSTERIOR]
-    if MEAN_OUTCOME not in group.data_vars:
+    variables = tree[POSTERIOR].data_vars
+    if MEAN_OUTCOME not in variables:
         raise PosteriorError(
             f"group 'posterior' has no variable 'mean_outcome', the mean outcome under each arm. "
-            f"Variables: {listed(group.data_vars)}.{did_you_mean(MEAN_OUTCOME, group.data_vars)}"
+            f"Variables: {listed(variables)}.{did_you_mean(MEAN_OUTCOME, variables)}"
         )
-    draws = group[MEAN_OUTCOME]
+    draws = tree[POSTERIOR].to_dataset()[MEAN_OUTCOME]
     missing = {CHAIN, DRAW, ARM} - set(draws.dims)
     unknown = set(draws.dims) - {CHAIN, DRAW, ARM, SEGMENT, UNIT}
     if missing or unknown or {SEGMENT, UNIT} <= set(draws.dims):
         raise PosteriorError(
             f"mean_outcome has dimensions {listed(draws.dims)}; expected chain, draw, [segment or unit], arm"
         )
-    if ARM not in draws.coords:
-        raise PosteriorError("mean_outcome has no labels for its arms: give the dimension 'arm' a coordinate")
+    if ARM not in draws.coords or not all(isinstance(label, str) for label in draws[ARM].to_numpy().tolist()):
+        raise PosteriorError("mean_outcome has no labels for its arms: give the dimension 'arm' a coordinate of texts")
     labels = arms(tree)
     if len(labels) < 2 or len(set(labels)) < len(labels):  # noqa: PLR2004
         raise PosteriorError(f"arms {listed(labels)}: expected at least two different labels")
     control = tree.attrs.get("control")
     if control not in labels:
         raise PosteriorError(
-            f"attribute 'control' is {control!r}; expected one of the arms: {listed(labels)}.{did_you_mean(control, labels)}"
+            f"attribute 'control' is {control!r}; expected one of the arms: {listed(labels)}."
+            f"{did_you_mean(control, labels)}"
         )
+    _check_values(draws)
+    return tree
+
+
+def _check_values(draws: xr.DataArray) -> None:
+    """Refuse draws that are not finite numbers, or none at all."""
+    if draws.dtype.kind not in "fiu" or draws.size == 0:
+        raise PosteriorError(f"mean_outcome holds {draws.size} values of {draws.dtype}; expected draws as numbers")
     bad = int((~np.isfinite(draws)).sum())
     if bad:
         raise PosteriorError(f"mean_outcome holds {bad} missing or infinite draws of {draws.size}")
-    return tree
+
+
+def group(tree: xr.DataTree, name: str) -> xr.Dataset | None:
+    """Return one group as a dataset, or None where the posterior has no such group."""
+    return tree.children[name].to_dataset() if name in tree.children else None
 
 
 def arms(tree: xr.DataTree) -> tuple[str, ...]:
     """Labels of the arms, in the posterior's order."""
-    return tuple(str(label) for label in tree[POSTERIOR][MEAN_OUTCOME].coords[ARM].values)
+    return tuple(str(label) for label in tree[POSTERIOR].to_dataset()[MEAN_OUTCOME][ARM].to_numpy())
 
 
 def mean_outcome(tree: xr.DataTree) -> xr.DataArray:
     """Draws of the mean outcome, dims (chain, draw, [segment | unit], arm)."""
-    return tree[POSTERIOR][MEAN_OUTCOME].transpose(CHAIN, DRAW, ..., ARM)
+    return tree[POSTERIOR].to_dataset()[MEAN_OUTCOME].transpose(CHAIN, DRAW, ..., ARM)
 
 
 def is_closed_form(tree: xr.DataTree) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +11,7 @@ import xarray as xr
 
 from bayesuplift.dims import POSTERIOR
 from bayesuplift.errors import MissingFileError, PosteriorError, UnreadableFileError, did_you_mean, listed
+from bayesuplift.files import whole_or_nothing
 from bayesuplift.posterior.schema import validate
 
 _RECORDED = ("bayesuplift", "numpy", "scipy", "jax", "numpyro", "numba", "xarray", "arviz-stats")
@@ -39,23 +39,14 @@ def save(posterior: xr.DataTree | Mapping[str, xr.DataTree], path: str | os.Path
         The file cannot be written.
     """
     target = Path(path)
-    if isinstance(posterior, xr.DataTree):
+    if isinstance(posterior, xr.DataTree) or not isinstance(posterior, Mapping):
         tree = validate(posterior)
     else:
         if not posterior:
             raise PosteriorError("no posterior to save")
-        tree = xr.DataTree(children={name.replace("/", "|"): validate(one).copy() for name, one in posterior.items()})
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
-        os.close(handle)
-        try:
-            tree.to_netcdf(partial, engine="h5netcdf")
-            Path(partial).replace(target)
-        finally:
-            Path(partial).unlink(missing_ok=True)
-    except OSError as error:
-        raise UnreadableFileError(f"cannot write {target}: {error}") from error
+        tree = xr.DataTree(children={_group_name(name): validate(one).copy() for name, one in posterior.items()})
+    with whole_or_nothing(target) as partial:
+        tree.to_netcdf(partial, engine="h5netcdf")
 
 
 def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
@@ -81,7 +72,7 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
     try:
         with xr.open_datatree(source, engine="h5netcdf") as opened:
             tree = opened.load()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:  # h5py's KeyError: a damaged group
         raise UnreadableFileError(f"{source} is not a netCDF file of a posterior: {error}") from error
     if POSTERIOR in tree.children:
         if name is not None:
@@ -90,7 +81,15 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
     names = list(tree.children)
     if name is None and len(names) == 1:
         name = names[0]
-    if name is None or name not in names:
+    group = None if name is None else _group_name(name)
+    if group not in names:
         asked = "name one of them" if name is None else f"{name!r} is not among them.{did_you_mean(name, names)}"
         raise PosteriorError(f"{source} holds {len(names)} posteriors: {listed(names)}; {asked}")
-    return validate(xr.DataTree.from_dict({p: n.to_dataset() for p, n in tree[name].subtree_with_keys}))
+    return validate(xr.DataTree.from_dict({p: n.to_dataset() for p, n in tree[group].subtree_with_keys}))
+
+
+def _group_name(name: str) -> str:
+    """Name of a posterior's group: a slash would nest it, and some names mean something else in such a file."""
+    if name in {"", ".", "..", POSTERIOR}:
+        raise PosteriorError(f"a posterior in a file of several cannot be called {name!r}; rename it")
+    return name.replace("/", "|")

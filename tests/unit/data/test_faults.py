@@ -115,7 +115,7 @@ def test_an_outcome_that_is_not_finite_is_refused(
 
 
 @pytest.mark.parametrize("kind", ["binary", "count", "continuous", "revenue"])
-def test_nan_is_told_apart_from_null_where_the_engine_does(kind: str, tmp_path: Path) -> None:
+def test_nan_is_told_apart_from_null_where_the_engine_does(kind: str) -> None:
     lazy = pl.LazyFrame({"group": ["control", "offer"] * 2, "y": [1.0, float("nan"), 0.0, 1.0]})
     for source in (lazy, lazy.collect(), duckdb.connect().from_arrow(lazy.collect().to_arrow())):
         with pytest.raises(DataError, match=r"'y' \(outcome\) is NaN in 1 of 4 rows, first in data row 2 \(nan\)"):
@@ -320,3 +320,38 @@ def test_trials_and_successes_are_two_columns() -> None:
     counts = pd.DataFrame({"arm": ["A", "B"], "n": [10, 10]})
     with pytest.raises(ArgumentError, match="'n' is named as trials and as successes"):
         read_counts(counts, arm="arm", control="A", trials="n", successes="n")
+
+
+@pytest.mark.parametrize("engine", CHEAP)
+def test_an_outcome_that_is_all_missing_is_refused(engine: str, tmp_path: Path) -> None:
+    source = in_engine(table(y=[None] * 6), engine, tmp_path)
+    with pytest.raises(DataError, match=r"'y' \(outcome\) is missing in 6 of 6 rows, first in data row 1"):
+        read(source, "binary")
+
+
+def test_missing_text_is_not_counted_as_text() -> None:
+    with pytest.raises(DataError, match=r"is not a number in 1 of 6 rows, first in data row 5 \('NA'\)"):
+        read(table(y=["1", None, "1", "0", "NA", "1"]), "binary")
+
+
+@pytest.mark.parametrize("roles", [{"arm": "channel"}, {"segments": ["channel"]}, {"unit": "channel"}])
+def test_lists_are_no_labels(roles: dict[str, Any]) -> None:
+    nested = pl.from_pandas(table()).with_columns(channel=pl.concat_list("channel"))
+    with pytest.raises(DataError, match=r"'channel' \(.*\) holds List\(String\); expected text, numbers"):
+        read(nested, **roles)
+    with pytest.raises(DataError, match="'channel' holds lists; expected text, numbers"):
+        read(table(channel=[["Web"]] * 6), **roles)
+
+
+@pytest.mark.parametrize(
+    "roles", [{"arm": None}, {"arm": 3}, {"outcome": ["y"]}, {"segments": None}, {"segments": [3]}]
+)
+def test_names_that_are_no_text_are_refused(roles: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match="expected"):
+        read(table(), **roles)
+
+
+@pytest.mark.parametrize("kind", ["continuous", "revenue"])
+def test_amounts_too_large_to_square_are_refused(kind: str) -> None:
+    with pytest.raises(DataError, match="not finite"):
+        read(table(y=[1.7e308, 0.0, 1.7e308, 1.0, 0.0, 3.0]), kind)

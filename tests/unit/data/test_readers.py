@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from fractions import Fraction
@@ -189,8 +191,9 @@ def test_one_segment_name_may_stand_alone(table: pd.DataFrame) -> None:
 
 def test_an_outcome_constant_in_an_arm_is_warned_of() -> None:
     table = pd.DataFrame({"group": ["control", "control", "offer", "offer"], "binary": [0, 0, 0, 1]})
-    with pytest.warns(DataWarning, match=r"'binary' is constant in control \(always 0\)"):
-        read(table, "binary", segments=())
+    with pytest.warns(DataWarning, match=r"'binary' is constant in control \(always 0\)") as caught:
+        read_cells(table, arm="group", control="control", outcome="binary", kind="binary")
+    assert caught[0].filename == __file__, "the warning points at the caller's line"
 
 
 @pytest.mark.parametrize("engine", CHEAP)
@@ -257,3 +260,21 @@ def test_tabs_separate_a_tsv(table: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "table.tsv"
     table.to_csv(path, index=False, sep="\t")
     assert read(path, "revenue") == read(table, "revenue")
+
+
+def test_pyarrow_is_not_needed_to_read(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.to_csv(tmp_path / "table.csv", index=False)
+    script = """
+import sys
+sys.modules["pyarrow"] = None
+import pandas, polars
+from bayesuplift.data.readers import read_cells, read_experiment
+roles = dict(arm="group", control="control", outcome="revenue", kind="revenue", segments=["channel"])
+path = sys.argv[1]
+sources = [path, pandas.read_csv(path), polars.read_csv(path), polars.scan_csv(path)]
+assert len({read_cells(source, **roles).fingerprint for source in sources}) == 1
+assert len({len(read_experiment(source, **roles, covariates=["days"])) for source in sources}) == 1
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "table.csv")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,174 @@
+"""The command line: files in, files out; tables on standard output, logs and progress on standard error."""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bayesuplift.errors import BayesupliftError
+
+_BAD_INPUT = 2
+_NO_DECISION = 3
+
+
+class _Program(click.Group):
+    """Refusals become one line on standard error and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BayesupliftError as error:
+            click.echo(f"bayesuplift: {error}", err=True)
+            ctx.exit(_BAD_INPUT)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="bayesuplift")
+def main() -> None:
+    """From experiment data to a decision, with posterior uncertainty carried to the end.
+
+    Exit codes: 0 done; 2 bad input or usage; 3 no decision, because a check of the data or of the model failed.
+    """
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON instead of a table.")
+
+
+@main.command()
+@click.argument("analysis", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder of the results [out/<name of the analysis>]."
+)
+@_as_json
+def analyze(analysis: Path, output: Path | None, *, as_json: bool) -> None:
+    """Read, check, fit, decide and report, as the analysis file (TOML) says.
+
+    Writes posterior.nc, result.json, report.md and report.html.
+    """
+    _analyze(analysis, output, as_json=as_json)
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the results [out/demo].")
+@_as_json
+def demo(output: Path | None, *, as_json: bool) -> None:
+    """Analyze a real e-mail test of 64,000 customers, from the bundled counts."""
+    with as_file(files("bayesuplift.data") / "bundled") as folder:
+        _analyze(folder / "hillstrom.toml", output, as_json=as_json)
+
+
+@main.command()
+@click.argument("analysis", type=click.Path(path_type=Path))
+@_as_json
+def check(analysis: Path, *, as_json: bool) -> None:
+    """Read the data of an analysis file and check them; fit nothing."""
+    from bayesuplift.workflow import check as run  # noqa: PLC0415 -- --help must not wait for JAX
+
+    results = run(analysis)
+    if as_json:
+        _print_json([{"name": one.name, "passed": one.passed, "sentence": one.sentence} for one in results])
+    for one in [] if as_json else results:
+        click.echo(f"{'passed' if one.passed else 'FAILED'}  {one.sentence}")
+    sys.exit(0 if all(one.passed for one in results) else _NO_DECISION)
+
+
+@main.command()
+@click.argument("posterior", type=click.Path(path_type=Path))
+@click.option("--threshold", type=float, required=True, help="Threshold of caring: expected loss in outcome units.")
+@click.option("--rope", type=float, help="Half-width of the region of practical equivalence, in outcome units.")
+@click.option("--lower-is-better", is_flag=True, help="Less of the outcome is better.")
+@click.option("--name", help="Which posterior, in a file that holds several.")
+@click.option("--report", type=click.Path(path_type=Path), help="Also write a report: .html, .md or .json.")
+@_as_json
+def choose(
+    posterior: Path,
+    threshold: float,
+    rope: float | None,
+    name: str | None,
+    report: Path | None,
+    *,
+    lower_is_better: bool,
+    as_json: bool,
+) -> None:
+    """Choose an arm from a stored posterior (netCDF), whoever made it."""
+    from bayesuplift.decisions.choice import Standards, choose_arm  # noqa: PLC0415 -- --help must not wait for xarray
+    from bayesuplift.posterior.storage import load  # noqa: PLC0415 -- the same
+    from bayesuplift.report.content import Report  # noqa: PLC0415 -- the same
+    from bayesuplift.report.render import write_report  # noqa: PLC0415 -- the same
+
+    tree = load(posterior, name)
+    options = Standards(threshold_of_caring=threshold, rope=rope, higher_is_better=not lower_is_better)
+    written = Report.of(tree, choose_arm(tree, **options), options=options)
+    if report is not None:
+        write_report(report, written)
+    _finish(written.facts(), as_json=as_json)
+
+
+@main.command()
+@_as_json
+def models(*, as_json: bool) -> None:
+    """List the models with the question that each answers."""
+    from bayesuplift.inference.fit import models as registered  # noqa: PLC0415 -- --help must not wait for JAX
+
+    every = registered()
+    if as_json:
+        _print_json(every)
+    for name, question in {} if as_json else every.items():
+        click.echo(f"{name}  {question}")
+
+
+def _analyze(path: Path, output: Path | None, *, as_json: bool) -> None:
+    from bayesuplift.workflow import analyze as run  # noqa: PLC0415 -- --help must not wait for JAX
+    from bayesuplift.workflow import output_folder, seed_of, write_results  # noqa: PLC0415 -- the same
+
+    click.echo(f"bayesuplift: seed {seed_of(path)}", err=True)
+    report = run(path)
+    written = write_results(output or output_folder(path), report)
+    for one in written:
+        click.echo(f"bayesuplift: wrote {one}", err=True)
+    _finish(report.facts(), as_json=as_json)
+
+
+def _finish(facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print the decision, and exit by it."""
+    if as_json:
+        _print_json(facts)
+    else:
+        _print_tables(facts)
+    invalid = any(one["verdict"]["name"] == "INVALID" for one in facts["outcomes"])
+    sys.exit(_NO_DECISION if invalid else 0)
+
+
+def _print_json(content: Any) -> None:
+    click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+_COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+    ("arm", lambda row: row["arm"] + (" (control)" if row["is_control"] else "")),
+    ("units", lambda row: row["shown"]["n"]),
+    ("raw", lambda row: row["shown"]["raw_mean"]),
+    ("posterior", lambda row: row["shown"]["mean_outcome"]),
+    ("lift", lambda row: row["shown"]["relative_lift"]),
+    ("P(best)", lambda row: row["shown"]["prob_best"]),
+    ("expected loss", lambda row: row["shown"]["expected_loss"]),
+)
+
+
+def _print_tables(facts: dict[str, Any]) -> None:
+    for outcome in facts["outcomes"]:
+        verdict = outcome["verdict"]
+        click.echo(f"{outcome['name']} ({outcome['role']}): {verdict['name']} {verdict['arm'] or ''}".rstrip())
+        click.echo(verdict["sentence"])
+        cells = [[name for name, _ in _COLUMNS], *([show(row) for _, show in _COLUMNS] for row in outcome["arms"])]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(_COLUMNS))]
+        for line in cells:
+            aligned = [
+                line[0].ljust(widths[0]),
+                *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)),
+            ]
+            click.echo("  " + "  ".join(aligned).rstrip())
+        click.echo()

@@ -1,0 +1,1 @@
+"""A decision written down: the facts once, then HTML, Markdown and JSON from them."""

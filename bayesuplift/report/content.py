@@ -1,0 +1,303 @@
+"""The facts of a report, without layout: plain numbers, strings and lists, ready for JSON."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+from scipy.special import betaln, xlog1py, xlogy
+
+from bayesuplift.data.checks import Check
+from bayesuplift.decisions import wording
+from bayesuplift.decisions.choice import Choice, Standards, population_mean
+from bayesuplift.dims import ARM, OBSERVED_DATA, PRIOR, SEGMENT, TOTAL, Kind, N
+from bayesuplift.posterior.closed_form import parameters
+from bayesuplift.posterior.schema import mean_outcome, validate
+from bayesuplift.report.shown import shown
+
+_GRID = 161
+_REACH = 4.5  # of the widest arm's standard deviations shown on either side
+_PROVENANCE = (
+    "model",
+    "question",
+    "prior",
+    "method",
+    "seed",
+    "outcome",
+    "kind",
+    "assignment",
+    "data_fingerprint",
+    "created_at",
+    "versions",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """One factor's segments, each with its own comparison of arms.
+
+    Parameters
+    ----------
+    factor
+        Name of the factor.
+    posterior
+        Posterior over (segment, arm).
+    choice
+        The comparison made from it.
+    """
+
+    factor: str
+    posterior: xr.DataTree
+    choice: Choice
+
+
+@dataclass(frozen=True, eq=False)
+class OutcomeResult:
+    """One outcome: its posterior, the decision on it, and what was checked.
+
+    Parameters
+    ----------
+    posterior
+        Posterior over ([segment], arm).
+    choice
+        The decision made from it.
+    role
+        "primary", "secondary" or "guardrail".
+    options
+        What `choose_arm` was called with: `threshold_of_caring`, `rope`, `higher_is_better`, `prob`.
+    model_checks
+        Posterior predictive checks. They speak of the model, not of the data, and leave the verdict as it is.
+    segmentations
+        Comparisons within the segments of each factor.
+    """
+
+    posterior: xr.DataTree
+    choice: Choice
+    role: str = "primary"
+    options: Standards | None = None
+    model_checks: tuple[Check, ...] = ()
+    segmentations: tuple[Segmentation, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that a report shows.
+
+    Parameters
+    ----------
+    title
+        Its heading.
+    outcomes
+        Results by outcome, the primary ones first.
+    source
+        Where the data came from, in words.
+    checks
+        Checks of the data that all outcomes share.
+    """
+
+    title: str
+    outcomes: tuple[OutcomeResult, ...]
+    source: str = ""
+    checks: tuple[Check, ...] = ()
+
+    @classmethod
+    def of(
+        cls, posterior: xr.DataTree, choice: Choice, *, title: str | None = None, options: Standards | None = None
+    ) -> "Report":
+        """Report one decision; `options` are those that `choose_arm` was called with, shown where they are given."""
+        validate(posterior)
+        name = posterior.attrs.get("outcome", "the outcome")
+        result = OutcomeResult(posterior=posterior, choice=choice, options=options)
+        return cls(title=title or f"Which arm for {name}?", outcomes=(result,))
+
+    def facts(self) -> dict[str, Any]:
+        """Everything shown, as plain values: finite floats, integers, strings, booleans, None, lists and dicts."""
+        return {
+            "title": self.title,
+            "source": self.source,
+            "checks": [_check_facts(check) for check in self.checks],
+            "outcomes": [_outcome_facts(result) for result in self.outcomes],
+        }
+
+
+def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
+    posterior, choice = result.posterior, result.choice
+    attributes = {str(name): value for name, value in posterior.attrs.items()}
+    options: Mapping[str, Any] = result.options or {}
+    kind: Kind = attributes.get("kind", "continuous")
+    return {
+        "name": str(attributes.get("outcome", "the outcome")),
+        "kind": kind,
+        "role": result.role,
+        "control": str(attributes["control"]),
+        "options": {name: _plain(value) for name, value in options.items()},
+        "exact": choice.exact,
+        "method": _method(choice, attributes),
+        "interval": f"{float(options.get('prob', 0.95)):.0%}",
+        "verdict": {
+            "name": choice.verdict.name,
+            "arm": choice.verdict.arm,
+            "sentence": choice.verdict.sentence,
+        },
+        "arms": _rows(choice.overall, _observed(posterior), str(attributes["control"]), kind),
+        "prob_all_equivalent": _plain(choice.overall.get("prob_all_equivalent")),
+        "density": _density(posterior, choice),
+        "sensitivity": _sensitivity(choice.sensitivity, kind),
+        "checks": [_check_facts(check) for check in choice.checks],
+        "model_checks": [_check_facts(check) for check in result.model_checks],
+        "segmentations": [_segmentation(one) for one in result.segmentations],
+        "provenance": {name: _plain(attributes[name]) for name in _PROVENANCE if name in attributes},
+    }
+
+
+def _observed(posterior: xr.DataTree) -> xr.Dataset | None:
+    """Units and totals by arm, over all segments, where the posterior holds them."""
+    group = posterior.children.get(OBSERVED_DATA)
+    if group is None or not {N, TOTAL} <= set(group.data_vars):
+        return None
+    data = group.to_dataset()[[N, TOTAL]]
+    return data.sum(SEGMENT) if SEGMENT in data.dims else data
+
+
+def _rows(table: xr.Dataset, observed: xr.Dataset | None, control: str, kind: Kind) -> list[dict[str, Any]]:
+    """One row an arm: every variable of the comparison, beside the raw figures."""
+    rows = []
+    for arm in [str(label) for label in table[ARM].values]:
+        row: dict[str, Any] = {"arm": arm, "is_control": arm == control}
+        if observed is not None:
+            row |= _raw(observed, arm, control)
+        of_arm = table.sel({ARM: arm})
+        row |= {
+            str(name): _plain(values)
+            for name, values in of_arm.data_vars.items()
+            if values.ndim == 0 and not str(name).startswith("prob_all")
+        }
+        row["shown"] = shown(row, kind)
+        rows.append(row)
+    return rows
+
+
+def _raw(observed: xr.Dataset, arm: str, control: str) -> dict[str, Any]:
+    units = {name: int(observed[N].sel({ARM: name})) for name in (arm, control)}
+    means = {
+        name: float(observed[TOTAL].sel({ARM: name})) / units[name] if units[name] else None for name in (arm, control)
+    }
+    mean, reference = means[arm], means[control]
+    row = {"n": units[arm], "total": _plain(observed[TOTAL].sel({ARM: arm})), "raw_mean": mean}
+    if mean is not None and reference is not None:
+        row["raw_difference"] = mean - reference
+        if reference > 0:
+            row["raw_relative_lift"] = mean / reference - 1.0
+    return row
+
+
+def _density(posterior: xr.DataTree, choice: Choice) -> dict[str, Any]:
+    """Posterior density of each arm's mean outcome on one grid: exact, or a kernel estimate from the draws."""
+    labels = [str(label) for label in choice.overall[ARM].values]
+    if choice.exact:
+        alpha, beta = parameters(posterior)
+        mean = alpha / (alpha + beta)
+        sd = np.sqrt(mean * (1 - mean) / (alpha + beta + 1))
+        low = max(float((mean - _REACH * sd).min()), 0.0)
+        high = min(float((mean + _REACH * sd).max()), 1.0)
+        grid = low + (high - low) * (np.arange(_GRID) + 0.5) / _GRID
+        log_density = xlogy(alpha - 1, grid[:, None]) + xlog1py(beta - 1, -grid[:, None]) - betaln(alpha, beta)
+        curves = np.exp(log_density)
+        return {
+            "x": grid.tolist(),
+            "arms": {arm: curves[:, i].tolist() for i, arm in enumerate(labels)},
+            "estimate": False,
+        }
+    draws = population_mean(posterior, mean_outcome(posterior))
+    curves_by_arm = {}
+    for arm in labels:
+        values = draws.sel({ARM: arm}).values.ravel()
+        x, y, _ = array_stats.kde(values, grid_len=_GRID)
+        curves_by_arm[arm] = {"x": np.asarray(x).tolist(), "y": np.asarray(y).tolist()}
+    low = min(curve["x"][0] for curve in curves_by_arm.values())
+    high = max(curve["x"][-1] for curve in curves_by_arm.values())
+    grid = np.linspace(low, high, _GRID)
+    arms = {
+        arm: np.interp(grid, curve["x"], curve["y"], left=0.0, right=0.0).tolist()
+        for arm, curve in curves_by_arm.items()
+    }
+    return {"x": grid.tolist(), "arms": arms, "estimate": True}
+
+
+def _sensitivity(table: xr.Dataset, kind: Kind) -> dict[str, Any]:
+    rows = []
+    for name in [str(label) for label in table[PRIOR].values]:
+        of_prior = table.sel({PRIOR: name})
+        rows.append(
+            {
+                "prior": name,
+                "description": str(of_prior["description"].item()),
+                "verdict": str(of_prior["verdict"].item()),
+                "best": str(of_prior["best"].item()),
+                "arms": [_sensitivity_of(of_prior.sel({ARM: arm}), kind) for arm in table[ARM].values],
+            }
+        )
+    return {"rows": rows, "sentence": str(table.attrs["sentence"]), "left_out": str(table.attrs["left_out"])}
+
+
+def _sensitivity_of(of_arm: xr.Dataset, kind: Kind) -> dict[str, Any]:
+    best, loss = float(of_arm["prob_best"]), float(of_arm["expected_loss"])
+    text = {"prob_best": wording.probability(best), "expected_loss": wording.amount(loss, kind)}
+    return {"arm": str(of_arm[ARM].item()), "prob_best": best, "expected_loss": loss, "shown": text}
+
+
+def _method(choice: Choice, attributes: Mapping[str, Any]) -> str:
+    """How the figures were computed, and with which error."""
+    model = attributes.get("model", "a model fitted elsewhere")
+    if choice.exact:
+        return f"Model {model}, prior {attributes.get('prior')}; closed form, by quadrature: no Monte Carlo error."
+    how = attributes.get("method", "draws")
+    return (
+        f"Model {model}, {how}; figures come from draws: ± is one Monte Carlo standard error, and no more digits are shown "
+        f"than it supports."
+    )
+
+
+def _segmentation(one: Segmentation) -> dict[str, Any]:
+    observed = one.posterior[OBSERVED_DATA].to_dataset()[[N, TOTAL]]
+    control = str(one.posterior.attrs["control"])
+    kind: Kind = one.posterior.attrs["kind"]
+    table = one.choice.table
+    levels = []
+    for position in range(table.sizes[SEGMENT]):
+        of_level = table.isel({SEGMENT: position})
+        levels.append(
+            {
+                "level": str(of_level[one.factor].item()),
+                "n": int(observed[N].isel({SEGMENT: position}).sum()),
+                "arms": _rows(of_level, observed.isel({SEGMENT: position}), control, kind),
+            }
+        )
+    return {"factor": one.factor, "levels": levels}
+
+
+def _check_facts(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "passed": bool(check.passed),
+        "sentence": check.sentence,
+        "facts": {str(name): _plain(value) for name, value in check.facts.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON has them; what JSON has no number for, an infinite mean, is None."""
+    if isinstance(value, xr.DataArray):
+        value = value.item()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,78 @@
+"""One set of facts as HTML, Markdown and JSON."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import plotly.io
+from plotly.offline import get_plotlyjs
+
+from bayesuplift.errors import ArgumentError, listed
+from bayesuplift.files import whole_or_nothing
+from bayesuplift.report.content import Report
+from bayesuplift.report.figures import figures
+
+_CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
+
+
+def write_report(path: str | os.PathLike[str], report: Report) -> None:
+    """Write a report; the ending of the path chooses HTML (.html), Markdown (.md) or JSON (.json).
+
+    The HTML is one file that needs no network. The file appears under its name when it is complete.
+
+    Raises
+    ------
+    ArgumentError
+        Another ending.
+    UnreadableFileError
+        The file cannot be written.
+    """
+    target = Path(path)
+    if target.suffix not in _RENDERERS:
+        raise ArgumentError(f"cannot tell the format of {target}; end it with {listed(_RENDERERS)}")
+    text = _RENDERERS[target.suffix](report.facts())
+    with whole_or_nothing(target) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def to_json(facts: Mapping[str, Any]) -> str:
+    """Write the facts as JSON; a number that JSON lacks, such as an infinite mean lift, is null."""
+    return json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_markdown(facts: Mapping[str, Any]) -> str:
+    """Write the facts as Markdown, without figures."""
+    return _template("report.md.jinja", escape=False).render(facts)
+
+
+def to_html(facts: Mapping[str, Any]) -> str:
+    """Write the facts as one HTML page with its figures and the program that draws them."""
+    drawn = []
+    for outcome in facts["outcomes"]:
+        parts = {
+            heading: plotly.io.to_html(
+                figure, include_plotlyjs=False, full_html=False, config=_CONFIG, default_width="100%"
+            )
+            for heading, figure in figures(outcome).items()
+        }
+        drawn.append(parts)
+    page = _template("report.html.jinja", escape=True)
+    return page.render(**facts, drawn=drawn, plotly_program=get_plotlyjs())
+
+
+def _template(name: str, *, escape: bool) -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=escape,  # noqa: S701 -- Markdown is text; the page escapes
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.from_string((files("bayesuplift.report") / "templates" / name).read_text(encoding="utf-8"))
+
+
+_RENDERERS: dict[str, Callable[[Mapping[str, Any]], str]] = {".html": to_html, ".md": to_markdown, ".json": to_json}

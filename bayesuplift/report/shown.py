@@ -1,0 +1,49 @@
+"""A row of facts as its reader sees it: text in the outcome's units, with the digits that Monte Carlo error supports."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from bayesuplift.decisions import wording
+from bayesuplift.dims import Kind
+
+_NOTHING = "–"  # noqa: RUF001 -- the typographer's dash of an empty cell
+_Writer = Callable[..., str]
+
+
+def shown(row: Mapping[str, Any], kind: Kind) -> dict[str, str]:
+    """Return one text a quantity; a dash where there is none, as for the control against itself."""
+    level, amount = partial(wording.level, kind=kind), partial(wording.amount, kind=kind)
+    control = bool(row["is_control"])
+    return {
+        "n": f"{row['n']:,}" if "n" in row else _NOTHING,
+        "raw_mean": _text(row, "raw_mean", level),
+        "raw_difference": _NOTHING if control else _text(row, "raw_difference", amount),
+        "raw_relative_lift": _NOTHING if control else _text(row, "raw_relative_lift", wording.lift),
+        "mean_outcome": _with_interval(row, "mean_outcome", level),
+        "difference": _NOTHING if control else _with_interval(row, "difference", amount),
+        "relative_lift": _NOTHING if control else _with_interval(row, "relative_lift", wording.lift),
+        "prob_beats_control": _NOTHING if control else _text(row, "prob_beats_control", wording.probability),
+        "prob_best": _text(row, "prob_best", wording.probability),
+        "expected_loss": _text(row, "expected_loss", amount),
+    }
+
+
+def _text(row: Mapping[str, Any], name: str, write: _Writer) -> str:
+    if name not in row:
+        return _NOTHING
+    if row[name] is None:
+        return "unbounded" if name == "relative_lift" else _NOTHING
+    error = row.get(f"{name}_mcse") or 0.0
+    text = write(row[name], error=error)
+    if error == 0.0 or text.startswith(("<", ">")):
+        return text
+    scale = 1.0 if text.rstrip(" p")[-1].isdigit() and "pp" not in text else 100.0
+    return f"{text} ± {scale * error:.1g}"
+
+
+def _with_interval(row: Mapping[str, Any], name: str, write: _Writer) -> str:
+    if f"{name}_lower" not in row:
+        return _text(row, name, write)
+    ends = (write(row[f"{name}_{end}"], error=row.get(f"{name}_{end}_mcse") or 0.0) for end in ("lower", "upper"))
+    return f"{_text(row, name, write)} [{', '.join(ends)}]"

@@ -1,0 +1,170 @@
+"""The whole path in one call: read, check, fit, decide, report."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from bayesuplift.analysis_file import AnalysisFile, OutcomeSection, read_analysis
+from bayesuplift.data.cells import Cells
+from bayesuplift.data.checks import Check, duplicates, missingness, sample_ratio
+from bayesuplift.data.readers import read_cells, read_counts
+from bayesuplift.decisions.choice import Standards, choose_arm
+from bayesuplift.inference.fit import fit
+from bayesuplift.posterior.predictive import predictive_check
+from bayesuplift.posterior.storage import save
+from bayesuplift.report.content import OutcomeResult, Report, Segmentation
+from bayesuplift.report.render import write_report
+
+FILES = ("posterior.nc", "result.json", "report.md", "report.html")
+
+
+def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Report:
+    """Run an analysis file from data to decisions.
+
+    Parameters
+    ----------
+    path
+        The analysis file (TOML); see `analysis_file`.
+    progress
+        Whether to show a progress bar on standard error; by default only when that is a terminal.
+
+    Returns
+    -------
+    Report
+        One result an outcome, for `write_report` or `write_results`.
+
+    Raises
+    ------
+    AnalysisError, MissingFileError, DataError, ColumnNotFoundError, ArmNotFoundError
+        The file, the table or what it holds is not what the analysis says; nothing is fitted.
+    """
+    analysis = read_analysis(path)
+    cells = {outcome.name: _read(analysis, outcome) for outcome in analysis.outcomes}
+    first = next(iter(cells.values()))
+    checks = _data_checks(analysis, first)
+    steps = len(cells) * (1 + len(analysis.data.segments))
+    results = []
+    with tqdm(total=steps, desc="fitting", unit="fit", disable=None if progress is None else not progress) as bar:
+        for position, outcome in enumerate(analysis.outcomes):
+            seeds = _seeds(analysis.model.seed, position)
+            results.append(_decide(analysis, outcome, cells[outcome.name], checks=checks, seeds=seeds, bar=bar))
+    units = int(first.n.sum())
+    return Report(
+        title=analysis.output.title or f"Analysis of {analysis.name}",
+        outcomes=tuple(results),
+        source=f"{analysis.data.path}: {units:,} units in {len(first.design.arms)} arms",
+        checks=tuple(checks),
+    )
+
+
+def write_results(folder: str | os.PathLike[str], report: Report) -> list[Path]:
+    """Write `posterior.nc`, `result.json`, `report.md` and `report.html` into a folder; return their paths."""
+    target = Path(folder)
+    posteriors: dict[str, xr.DataTree] = {}
+    for result in report.outcomes:
+        outcome = str(result.posterior.attrs["outcome"])
+        posteriors[outcome] = result.posterior
+        posteriors |= {f"{outcome} by {one.factor}": one.posterior for one in result.segmentations}
+    save(posteriors, target / FILES[0])
+    for name in FILES[1:]:
+        write_report(target / name, report)
+    return [target / name for name in FILES]
+
+
+def check(path: str | os.PathLike[str]) -> list[Check]:
+    """Read the data of an analysis file and check them; fit nothing."""
+    analysis = read_analysis(path)
+    cells = [_read(analysis, outcome) for outcome in analysis.outcomes]
+    return _data_checks(analysis, cells[0])
+
+
+def output_folder(path: str | os.PathLike[str]) -> Path:
+    """Folder of an analysis' results: the one it names, else out/<its name>."""
+    analysis = read_analysis(path)
+    return Path(analysis.output.folder or f"out/{analysis.name}")
+
+
+def seed_of(path: str | os.PathLike[str]) -> int:
+    """Seed of an analysis, for the log."""
+    return read_analysis(path).model.seed
+
+
+def _seeds(seed: int, outcome: int) -> Iterator[int]:
+    """Seeds of one outcome's fits, independent of each other and of other outcomes'."""
+    stream = np.random.SeedSequence([seed, outcome])
+    while True:
+        yield int(stream.spawn(1)[0].generate_state(1)[0])
+
+
+def _read(analysis: AnalysisFile, outcome: OutcomeSection) -> Cells:
+    data = analysis.data
+    shared: dict[str, Any] = {
+        "arm": data.arm,
+        "control": data.control,
+        "segments": list(data.segments),
+        "assignment": data.assignment,
+        "intended_split": data.intended_split,
+    }
+    column = outcome.column or outcome.name
+    if data.trials is not None:
+        return read_counts(analysis.data_path, trials=data.trials, successes=column, outcome=outcome.name, **shared)
+    return read_cells(analysis.data_path, outcome=column, kind=outcome.kind, unit=data.unit, **shared)
+
+
+def _data_checks(analysis: AnalysisFile, cells: Cells) -> list[Check]:
+    data = analysis.data
+    checks = []
+    if data.intended_split is not None:
+        checks.append(sample_ratio(cells))
+    if data.trials is not None:
+        return checks
+    columns = [*data.covariates]
+    if analysis.checks.missingness and columns:
+        checks.append(missingness(analysis.data_path, arm=data.arm, columns=columns))
+    if data.unit is not None:
+        checks.append(duplicates(analysis.data_path, unit=data.unit))
+    return checks
+
+
+def _decide(
+    analysis: AnalysisFile,
+    outcome: OutcomeSection,
+    cells: Cells,
+    *,
+    checks: list[Check],
+    seeds: Iterator[int],
+    bar: Any,
+) -> OutcomeResult:
+    model = analysis.model
+    options = Standards(
+        threshold_of_caring=outcome.threshold_of_caring,
+        rope=outcome.rope,
+        higher_is_better=outcome.higher_is_better,
+        prob=model.prob,
+    )
+    # The posterior repeats the check of the sample ratio on its own, so that it holds for a stored one, too.
+    others = [check for check in checks if check.name != "sample_ratio"]
+
+    def fitted(part: Cells) -> xr.DataTree:
+        posterior = fit(model.name, part, prior=model.prior, seed=next(seeds), engine=model.engine, progress=False)
+        bar.update()
+        return posterior
+
+    posterior = fitted(cells.by())
+    segmentations = []
+    for factor in cells.factors:
+        by_factor = fitted(cells.by(factor))
+        segmentations.append(Segmentation(factor, by_factor, choose_arm(by_factor, checks=others, **options)))
+    return OutcomeResult(
+        posterior=posterior,
+        choice=choose_arm(posterior, checks=others, **options),
+        role=outcome.role,
+        options=options,
+        model_checks=predictive_check(posterior, cells, seed=next(seeds)) if analysis.checks.predictive else (),
+        segmentations=tuple(segmentations),
+    )

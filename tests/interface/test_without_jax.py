@@ -1,0 +1,82 @@
+"""A reader of posteriors needs neither JAX nor NumPyro: with both blocked, a saved posterior is loaded and decided on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bayesuplift as bu
+from bayesuplift.inference.fit import Engine
+from tests.support.catalogue import fitted
+from tests.support.worlds import hillstrom_visits
+
+BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"jax", "jaxlib", "numpyro"}:
+            raise ImportError(f"{name} is blocked in this test")
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+DECIDE = """
+import json
+import bayesuplift as bu
+
+posterior = bu.load(sys.argv[1])
+choice = bu.choose_arm(posterior, threshold_of_caring=0.001, rope=0.005)
+print(json.dumps({
+    "verdict": choice.verdict.name,
+    "arm": choice.verdict.arm,
+    "sentence": choice.verdict.sentence,
+    "prob_best": choice.prob_best.values.tolist(),
+    "checks": [check.name for check in bu.diagnose(posterior)],
+    "imported": sorted({name.partition(".")[0] for name in sys.modules} & {"jax", "jaxlib", "numpyro", "pymc"}),
+}))
+"""
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", BLOCKED + script, *arguments], check=False, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("engine", ["closed_form", "nuts"])
+def test_a_saved_posterior_is_loaded_and_decided_on_without_jax(engine: Engine, tmp_path: Path) -> None:
+    tree = fitted("beta_binomial", engine)
+    bu.save(tree, tmp_path / "visits.nc")
+    done = run(DECIDE, str(tmp_path / "visits.nc"))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    here = bu.choose_arm(tree, threshold_of_caring=0.001, rope=0.005)
+    assert told["imported"] == []
+    assert (told["verdict"], told["arm"], told["sentence"]) == (
+        here.verdict.name,
+        here.verdict.arm,
+        here.verdict.sentence,
+    )
+    assert told["prob_best"] == here.prob_best.values.tolist()
+
+
+def test_rates_are_compared_and_cells_are_read_without_jax(tmp_path: Path) -> None:
+    cells = hillstrom_visits()
+    cells.statistics.to_dataframe().reset_index().to_csv(tmp_path / "cells.csv", index=False)
+    script = (
+        "import bayesuplift as bu\n"
+        "cells = bu.read_counts(sys.argv[1], arm='arm', control='No E-Mail', trials='n', successes='total')\n"
+        "print(float(bu.compare_proportions(cells.total, cells.n).prob_best[1]))\n"
+    )
+    done = run(script, str(tmp_path / "cells.csv"))
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.999
+
+
+def test_the_block_works_a_fit_is_what_needs_jax() -> None:
+    done = run("import bayesuplift as bu\nbu.fit\n")
+    assert done.returncode != 0
+    assert "is blocked in this test" in done.stderr
