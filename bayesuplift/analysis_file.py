@@ -176,6 +176,12 @@ def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFi
         raise AnalysisError("no [[outcome]]: name at least one, with its kind and threshold_of_caring")
     sections = {key: _section(f"[{key}]", kind, content[key]) for key, kind in _SECTIONS.items() if key in content}
     parsed = tuple(_section(f"[[outcome]] {i + 1}", OutcomeSection, one) for i, one in enumerate(outcomes))
+    for one in parsed:
+        if "trials" in content["data"] and one.kind != "binary":
+            raise AnalysisError(
+                f"outcome {one.name!r} is {one.kind}, and [data] trials says that the table holds counts already made, "
+                f"which only a binary outcome can be"
+            )
     names = [one.name for one in parsed]
     if len(set(names)) < len(names):
         raise AnalysisError(f"two outcomes share a name: {listed(names)}")

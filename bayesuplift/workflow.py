@@ -14,7 +14,7 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.checks import Check, duplicates, missingness, sample_ratio
 from bayesuplift.data.readers import read_cells, read_counts
 from bayesuplift.decisions.choice import Standards, choose_arm
-from bayesuplift.inference.fit import fit
+from bayesuplift.inference.fit import fit, model_for
 from bayesuplift.posterior.predictive import predictive_check
 from bayesuplift.posterior.storage import save
 from bayesuplift.report.content import OutcomeResult, Report, Segmentation
@@ -44,6 +44,8 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
         The file, the table or what it holds is not what the analysis says; nothing is fitted.
     """
     analysis = read_analysis(path)
+    for outcome in analysis.outcomes:
+        model_for(analysis.model.name, outcome=outcome.name, kind=outcome.kind)
     cells = {outcome.name: _read(analysis, outcome) for outcome in analysis.outcomes}
     first = next(iter(cells.values()))
     checks = _data_checks(analysis, first)

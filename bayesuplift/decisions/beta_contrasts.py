@@ -17,8 +17,9 @@ _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _SLOPE_DEGREE = 10  # of the density inside Newton's method
 _WIDEST_IN_PANELS = 1.4
 _WIDEST_LOGIT = 1.0
+_WIDEST_OUTER = 1.5
 _FARTHEST_LOGIT = 60.0  # nearer to 0 or 1 than this a rate moves no sum
-_CLOSE_ENOUGH = 5e-5  # of a standard deviation: Newton's next error is its square
+_CLOSE_ENOUGH = 3e-5  # of a standard deviation: Newton's next error is its square
 _MOST_STEPS = 100
 
 
@@ -148,7 +149,7 @@ def contrast_cdf(tables: tuple, treatment: int, control: int, ratio: bool, value
     inner_pdf = np.empty(points)
     jacobian = np.empty(points)
     mass = np.empty(points)
-    cuts = np.empty(PANELS + 3 + int(2.0 * _FARTHEST_LOGIT / _WIDEST_LOGIT))
+    cuts = np.empty(2 * PANELS + int(4.0 * _FARTHEST_LOGIT / _WIDEST_LOGIT))
     first, last = edges[inner, 0], edges[inner, PANELS]
     cdf = 0.0
     pdf = 0.0
@@ -175,7 +176,8 @@ def contrast_cdf(tables: tuple, treatment: int, control: int, ratio: bool, value
         while end < PANELS - 1 and right > edges[inner, end + 1]:
             end += 1
             narrowest = min(narrowest, edges[inner, end + 1] - edges[inner, end])
-        if right - left <= min(_WIDEST_IN_PANELS * narrowest, _WIDEST_LOGIT):
+        wide = edges[outer, panel + 1] - edges[outer, panel] > _WIDEST_OUTER
+        if right - left <= min(_WIDEST_IN_PANELS * narrowest, _WIDEST_LOGIT) and not wide:
             for i in range(points):
                 rate, complement = _carried(nodes[outer, panel, 0, i], nodes[outer, panel, 1, i], ratio, value, stretch)
                 at[i] = math.log(rate / complement)
@@ -215,11 +217,18 @@ def contrast_cdf(tables: tuple, treatment: int, control: int, ratio: bool, value
 def _cut(inner: np.ndarray, low: float, high: float, ratio: bool, value: float, cuts: np.ndarray) -> int:
     """Cut the outer panel [low, high] where the contrast carries the inner arm's edges; returns how many edges result.
 
-    The inner arm's panels count in pieces of at most `_WIDEST_LOGIT`: where its rate nears 0 or 1 inside the outer panel,
-    its distribution function has a kink there, or a root's steepness, and the cuts close in on it geometrically.
+    Both arms' panels count in pieces of at most `_WIDEST_LOGIT`: where the inner arm's rate nears 0 or 1 inside the outer
+    panel, its distribution function has a kink there, or a root's steepness, and the cuts close in on it geometrically.
     """
     cuts[0] = low
     count = 1
+    start = max(low, -_FARTHEST_LOGIT)
+    pieces = int(max(min(high, _FARTHEST_LOGIT) - start, 0.0) / _WIDEST_LOGIT)
+    for piece in range(pieces + 1):
+        x = start + piece * _WIDEST_LOGIT
+        if low < x < high:
+            cuts[count] = x
+            count += 1
     for panel in range(PANELS + 1):
         x = min(max(inner[panel], -_FARTHEST_LOGIT), _FARTHEST_LOGIT)
         before = x if panel == 0 else min(max(inner[panel - 1], -_FARTHEST_LOGIT), _FARTHEST_LOGIT)
@@ -229,11 +238,13 @@ def _cut(inner: np.ndarray, low: float, high: float, ratio: bool, value: float, 
             # The contrast backwards: from the inner arm's rate to the outer one's.
             rate, complement = _carried(rate, complement, ratio, -value, math.exp(-value))
             carried = _logit_of(rate, complement)
-            if cuts[count - 1] < carried < high:
+            if low < carried < high:
                 cuts[count] = carried
                 count += 1
     cuts[count] = high
-    return count + 1
+    count += 1
+    cuts[:count].sort()
+    return count
 
 
 @njit(cache=True)

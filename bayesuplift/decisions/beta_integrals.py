@@ -16,7 +16,7 @@ from numba import njit
 
 from bayesuplift.decisions.beta_table import DEGREE, PANELS, clenshaw_many, tabulate, tail
 
-_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 _GAP_PANELS = 16  # where no arm has mass: only probabilities below 1e-17 come from there
 _WIDEST = 1.2  # logits a panel
 _FARTHEST_LOGIT = 60.0  # nearer to 0 or 1 than this a rate moves no sum

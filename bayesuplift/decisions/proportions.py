@@ -1,6 +1,7 @@
 """Exact comparison of conversion rates, for one experiment or for thousands in one array."""
 
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bayesuplift.errors import ArgumentError, ArmNotFoundError, NumericalError, 
 from bayesuplift.priors import RatePrior
 
 _LARGEST_COUNT = 2**53  # the last integer below which float64 holds them all
+_FEWEST_ARMS = 2
 
 
 @njit(cache=True)
@@ -101,7 +103,7 @@ def compare_betas(
     rope
         Half-width of the region of practical equivalence, in rates, or none.
     prob
-        Mass of the equal-tailed intervals; with none, intervals are left out, which is three times faster.
+        Mass of the equal-tailed intervals; with none, intervals are left out, which takes two thirds of the time.
 
     Returns
     -------
@@ -184,9 +186,10 @@ def compare_proportions(
     xarray.Dataset
         Over (..., arm): `prob_best`, `expected_loss` (in rates), `prob_beats_control` (0 for the control itself),
         `difference` and `relative_lift` (posterior means; the mean lift is infinite where the control's posterior has
-        alpha <= 1) with `_lower` and `_upper`, and with a ROPE `prob_rope`, P(\\|rate - control's rate\\| <= rope), and
+        alpha <= 1) with `_lower` and `_upper`, and with a ROPE `prob_rope`, P(abs(rate - control's rate) <= rope), and
         `prob_all_equivalent` over (...), P(all arms within the ROPE of the best). Probabilities are exact to 1e-10,
-        losses of 1e-8 and more to 8 digits, up to 2e8 units and 50 arms.
+        losses of 1e-8 and more to 8 digits, interval ends to 1e-9 of mass, up to 2e8 units and 50 arms and under
+        priors with parameters of at least 1/2. With a parameter of 0.1 probabilities are exact to 1e-9.
 
     Raises
     ------
@@ -198,8 +201,8 @@ def compare_proportions(
 
     Notes
     -----
-    P(best_k) = int f_k prod_{j!=k} F_j and loss_k = int F_k (1 - prod_{j!=k} F_j): Chris Stucchio (2015), Bayesian A/B
-    Testing at VWO, sections 4 and 5, for two arms; here for any number, with the product taken tail by tail.
+    P(best_k) = int f_k prod_{j!=k} F_j and loss_k = int F_k (1 - prod_{j!=k} F_j): Chris Stucchio (2015),
+    Bayesian A/B Testing at VWO, sections 4 and 5, for two arms; here for any number, with the product taken tail by tail.
 
     Examples
     --------
@@ -207,6 +210,8 @@ def compare_proportions(
     >>> round(float(exact.prob_best[1]), 4)
     0.9781
     """
+    if not isinstance(prior, RatePrior):
+        raise ArgumentError(f"prior = {prior!r}; give a RatePrior, such as RatePrior(1, 1)")
     y, n, template = _counts(successes, trials)
     check_options(rope=rope, prob=prob)
     position = _position(control, template)
@@ -228,39 +233,62 @@ def compare_proportions(
 
 def check_options(*, rope: float | None, prob: float | None) -> None:
     """Refuse a ROPE or an interval's mass outside its range."""
-    if rope is not None and not (np.isfinite(rope) and rope > 0):
+    if rope is not None and not (_is_number(rope) and 0.0 < rope < math.inf):
         raise ArgumentError(f"rope = {rope!r}; give a positive half-width in outcome units, or None for no ROPE")
-    if prob is not None and not 0.0 < prob < 1.0:
+    if prob is not None and not (_is_number(prob) and 0.0 < prob < 1.0):
         raise ArgumentError(f"prob = {prob!r}; give the interval's mass, between 0 and 1, such as 0.95")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
 
 
 def _counts(successes: Any, trials: Any) -> tuple[np.ndarray, np.ndarray, xr.DataArray]:
     """Both counts as float arrays (..., arm), and an array with their dims and coordinates."""
-    if isinstance(successes, xr.DataArray) != isinstance(trials, xr.DataArray):
-        raise ArgumentError("successes and trials must both be plain arrays, or both xarray.DataArray")
     if isinstance(successes, xr.DataArray) and isinstance(trials, xr.DataArray):
-        for name, given in (("successes", successes), ("trials", trials)):
-            if ARM not in given.dims:
-                raise ArgumentError(f"{name} has dimensions {listed(given.dims)}; one must be called 'arm'")
-        try:
-            successes, trials = xr.align(successes, trials, join="exact")
-        except ValueError as error:
-            raise ArgumentError(f"successes and trials have different coordinates: {error}") from error
-        template = successes.transpose(..., ARM)
-        y, n = template.values, trials.transpose(*template.dims).values
+        y, n, template = _labelled(successes, trials)
+    elif isinstance(successes, xr.DataArray) or isinstance(trials, xr.DataArray):
+        raise ArgumentError("successes and trials must both be plain arrays, or both xarray.DataArray")
     else:
-        y, n = (_as_array(name, given) for name, given in (("successes", successes), ("trials", trials)))
-        leading = [f"experiment_{i}" for i in range(y.ndim - 1)] if y.ndim > 2 else ["experiment"][: y.ndim - 1]  # noqa: PLR2004
+        y, n = _as_array("successes", successes), _as_array("trials", trials)
         template = None
     if y.shape != n.shape:
         raise ArgumentError(f"successes has shape {y.shape} and trials {n.shape}; give one of each an arm")
-    if y.ndim == 0 or y.shape[-1] < 2:  # noqa: PLR2004
+    if y.ndim == 0 or y.shape[-1] < _FEWEST_ARMS:
         raise ArgumentError(f"shape {y.shape}: give at least two arms in the last dimension")
     if template is None:
-        template = xr.DataArray(y, dims=[*leading, ARM], coords={ARM: np.arange(y.shape[-1])})
-    elif ARM not in template.coords:
+        leading = ["experiment"] if y.ndim == 2 else [f"experiment_{i}" for i in range(y.ndim - 1)]  # noqa: PLR2004
+        template = xr.DataArray(y, dims=[*leading, ARM])
+    if ARM not in template.coords:
         template = template.assign_coords({ARM: np.arange(y.shape[-1])})
     y, n = y.astype(np.float64), n.astype(np.float64)
+    _refuse_what_is_no_count(y, n)
+    return y, n, template
+
+
+def _labelled(successes: xr.DataArray, trials: xr.DataArray) -> tuple[np.ndarray, np.ndarray, xr.DataArray]:
+    for name, given in (("successes", successes), ("trials", trials)):
+        if ARM not in given.dims:
+            raise ArgumentError(f"{name} has dimensions {listed(given.dims)}; one must be called 'arm'")
+    if set(successes.dims) != set(trials.dims):
+        raise ArgumentError(
+            f"successes has dimensions {listed(successes.dims)} and trials {listed(trials.dims)}; give both the same"
+        )
+    try:
+        successes, trials = xr.align(successes, trials, join="exact")
+    except ValueError as error:
+        raise ArgumentError(f"successes and trials have different coordinates: {error}") from error
+    template = successes.transpose(..., ARM)
+    if ARM in template.coords:
+        labels = template.coords[ARM].values.tolist()
+        twice = [label for i, label in enumerate(labels) if label in labels[:i]]
+        if twice:
+            raise ArgumentError(f"arm {twice[0]!r} stands twice among {listed(labels)}; give each arm one label")
+    y, n = template.values, trials.transpose(*template.dims).values
+    return _as_array("successes", y), _as_array("trials", n), template
+
+
+def _refuse_what_is_no_count(y: np.ndarray, n: np.ndarray) -> None:
     for name, values in (("successes", y), ("trials", n)):
         _refuse(~np.isfinite(values), values, f"{name} is missing or infinite")
         _refuse(values < 0, values, f"{name} is negative")
@@ -268,16 +296,14 @@ def _counts(successes: Any, trials: Any) -> tuple[np.ndarray, np.ndarray, xr.Dat
         _refuse(values > _LARGEST_COUNT, values, f"{name} is above 2^53, beyond which counts are not exact")
     _refuse(y > n, y, "successes exceeds trials")
     _refuse(n.sum(axis=-1) == 0, n.sum(axis=-1), "an experiment has no trial in any arm")
-    return y, n, template
 
 
 def _as_array(name: str, given: Any) -> np.ndarray:
     try:
         values = np.asarray(given)
-        numeric = values.dtype.kind in "biuf"
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ArgumentError(f"{name} is not a rectangular array: {error}") from error
-    if not numeric:
+    if values.dtype.kind not in "biuf":
         raise ArgumentError(f"{name} holds {values.dtype}; give counts")
     return values
 
@@ -291,6 +317,6 @@ def _refuse(bad: np.ndarray, values: np.ndarray, fault: str) -> None:
 
 def _position(control: int | str, template: xr.DataArray) -> int:
     labels = template.coords[ARM].values.tolist()
-    if control in labels:
+    if control in labels and not isinstance(control, bool):
         return int(labels.index(control))
     raise ArmNotFoundError(f"no arm {control!r}. Arms: {listed(labels)}.{did_you_mean(control, labels)}")

@@ -113,7 +113,8 @@ def _smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
     ordered = log_weight.transpose(CHAIN, DRAW)
     if float(np.ptp(ordered.values)) == 0.0:  # the alternative is the stated prior
         return xr.full_like(ordered, 1.0 / ordered.size), -np.inf
-    smoothed, pareto_k = array_stats.psislw(ordered.values.ravel())
+    # arviz takes log likelihoods, as for leave-one-out, and turns their sign: weights go in with theirs turned
+    smoothed, pareto_k = array_stats.psislw(-ordered.values.ravel())
     weights = np.exp(smoothed - smoothed.max())
     return ordered.copy(data=(weights / weights.sum()).reshape(ordered.shape)), float(pareto_k)
 

@@ -8,7 +8,7 @@ import xarray as xr
 import bayesuplift.models
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.experiment import Experiment
-from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA
+from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA, Kind
 from bayesuplift.errors import ArgumentError, FrameTypeError, listed
 from bayesuplift.inference import conjugate, nuts
 from bayesuplift.posterior.schema import assemble
@@ -63,15 +63,13 @@ def fit(
     ArgumentError
         Data of another kind than the model's, an engine it does not have, or a count or seed out of range.
     """
-    spec = find(model)
     if isinstance(data, Experiment):
         data = data.cells()
     if not isinstance(data, Cells):
         raise FrameTypeError(
             f"data is {type(data).__name__}; read it first: read_cells, read_counts or read_experiment"
         )
-    if data.kind != spec.outcome:
-        raise ArgumentError(f"model {model!r} is for {spec.outcome} outcomes; {data.outcome!r} is {data.kind}")
+    spec = model_for(model, outcome=data.outcome, kind=data.kind)
     for name, value, least in (("seed", seed, 0), ("chains", chains, 1), ("draws", draws, 4), ("warmup", warmup, 1)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= _LARGEST_SEED:
             raise ArgumentError(f"{name} = {value!r}; give a whole number from {least}")
@@ -114,6 +112,26 @@ def _attributes(spec: ModelSpec, data: Cells, prior: object, engine: Engine, see
         "data_fingerprint": data.fingerprint,
         **provenance(),
     }
+
+
+def model_for(name: str, *, outcome: str, kind: Kind) -> ModelSpec:
+    """Return the model of that name, if it describes outcomes of that kind.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model.
+    ArgumentError
+        It is for another kind of outcome.
+    """
+    spec = find(name)
+    if kind != spec.outcome:
+        others = [other for other, one in registered().items() if one.outcome == kind]
+        raise ArgumentError(
+            f"model {name!r} is for {spec.outcome} outcomes; {outcome!r} is {kind}. "
+            f"Models for {kind} outcomes: {listed(others) or 'none in this release'}"
+        )
+    return spec
 
 
 def models() -> dict[str, str]:

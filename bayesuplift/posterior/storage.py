@@ -2,7 +2,6 @@
 
 import os
 import platform
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +25,7 @@ def provenance() -> dict[str, str]:
     }
 
 
-def save(posterior: xr.DataTree | Mapping[str, xr.DataTree], path: str | os.PathLike[str]) -> None:
+def save(posterior: xr.DataTree | dict[str, xr.DataTree], path: str | os.PathLike[str]) -> None:
     """Write a posterior, or several by name, to a netCDF file.
 
     The file appears under its name when it is complete; a file that stood there before stays until then.
@@ -39,7 +38,7 @@ def save(posterior: xr.DataTree | Mapping[str, xr.DataTree], path: str | os.Path
         The file cannot be written.
     """
     target = Path(path)
-    if isinstance(posterior, xr.DataTree) or not isinstance(posterior, Mapping):
+    if not isinstance(posterior, dict):
         tree = validate(posterior)
     else:
         if not posterior:

@@ -1,5 +1,6 @@
 """Worlds with a known truth, as cells, and posteriors made elsewhere, as a user would bring them."""
 
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import bayesuplift as bu
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import Design
 from bayesuplift.dims import Assignment, Kind
+from bayesuplift.errors import DataWarning
 
 HILLSTROM_VISITS: Final = pd.DataFrame(
     {
@@ -53,16 +55,20 @@ def binary_cells(
             "visit": visits.ravel(),
         }
     )
-    return bu.read_counts(
-        table,
-        arm="arm",
-        control=control or names[0],
-        trials="n",
-        successes="visit",
-        segments=["place"] if np.ndim(n) > 1 else (),
-        assignment=assignment,
-        intended_split=intended_split,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DataWarning
+        )  # cells with nobody, and arms where all convert, are put on purpose
+        return bu.read_counts(
+            table,
+            arm="arm",
+            control=control or names[0],
+            trials="n",
+            successes="visit",
+            segments=["place"] if np.ndim(n) > 1 else (),
+            assignment=assignment,
+            intended_split=intended_split,
+        )
 
 
 def hillstrom_visits() -> Cells:

@@ -53,13 +53,16 @@ def test_assembling_writes_the_schema_version_and_leaves_out_attributes_without_
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "not a tree": (lambda: xr.Dataset(), "this is Dataset"),
+    "not a tree": (xr.Dataset, "this is Dataset"),
     "no posterior group": (
         lambda: xr.DataTree.from_dict({"prior": xr.Dataset()}),
         "no group 'posterior'. Groups: prior",
     ),
-    "no group at all": (lambda: xr.DataTree(), "Groups: none"),
-    "no mean outcome": (misspelt, "Variables: mean_outcom. Did you mean 'mean_outcome'?"),
+    "no group at all": (xr.DataTree, "Groups: none"),
+    "no mean outcome": (
+        misspelt,
+        "no variable 'mean_outcome', the mean outcome under each arm. Variables: mean_outcom.",
+    ),
     "no chains": (lambda: with_values(DRAWS[0], ("draw", "arm")), "has dimensions draw, arm"),
     "an unknown dimension": (
         lambda: with_values(DRAWS[..., None], ("chain", "draw", "arm", "week")),

@@ -1,0 +1,5 @@
+"""`python -m bayesuplift`."""
+
+from bayesuplift.cli import main
+
+main()
