@@ -47,7 +47,7 @@ def posterior_draws(cells: Cells, seed: int = 1, **options: Any) -> Draws:
 
 def log_likelihood(rate: np.ndarray, cells: Cells) -> np.ndarray:
     """Log p(totals | rates) of every world, (..., world)."""
-    return binom.logpmf(cells.total, cells.n, rate).sum(axis=-1)
+    return np.asarray(binom.logpmf(cells.total, cells.n, rate)).sum(axis=-1)
 
 
 def quantities(truth: np.ndarray, draws: Draws, cells: Cells) -> dict[str, np.ndarray]:

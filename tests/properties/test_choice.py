@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import bayesuplift as bu
 from bayesuplift.decisions.comparison import compare_draws
+from bayesuplift.posterior.schema import mean_outcome
 from tests.support.worlds import binary_cells, foreign
 
 # No clock and no store: an example is the same on every machine and every run.
@@ -30,9 +31,9 @@ def draws(draw: Any) -> np.ndarray:
 
 
 def compared(values: np.ndarray, *, higher_is_better: bool = True, rope: float = 0.25) -> xr.Dataset:
-    tree = foreign(values)
-    every = tree["posterior"]["mean_outcome"]
-    return compare_draws(every, control=0, higher_is_better=higher_is_better, rope=rope, prob=0.9)
+    return compare_draws(
+        mean_outcome(foreign(values)), control=0, higher_is_better=higher_is_better, rope=rope, prob=0.9
+    )
 
 
 def close(found: Any, expected: Any, name: str = "", atol: float = 1e-12) -> None:

@@ -21,14 +21,17 @@ def sensitivity(tree: xr.DataTree, threshold: float = 0.001, **options: Any) -> 
     return bu.choose_arm(tree, threshold_of_caring=threshold, **options).sensitivity
 
 
+def log_beta(rate: xr.DataArray, alpha: float, beta: float) -> xr.DataArray:
+    """Log density of Beta(alpha, beta) without its constant, summed over arms, (chain, draw)."""
+    return rate.copy(data=(alpha - 1) * np.log(rate.values) + (beta - 1) * np.log1p(-rate.values)).sum("arm")
+
+
 def weighed(cells: Any, priors: dict[str, tuple[float, float]], seed: int, draws: int = 5000) -> xr.DataTree:
     """Draws under the first prior with log weights for the others, as a sampler would leave them."""
     stated, *_ = priors.values()
     tree = bu.fit("beta_binomial", cells, seed=seed, prior=bu.RatePrior(*stated), draws=draws)
     rate = mean_outcome(tree)
-    density = [
-        ((alpha - 1) * np.log(rate) + (beta - 1) * np.log1p(-rate)).sum(axis=-1) for alpha, beta in priors.values()
-    ]
+    density = [log_beta(rate, alpha, beta) for alpha, beta in priors.values()]
     weights = xr.concat(
         [one - density[0] for one in density], dim=xr.DataArray(list(priors), dims="prior", name="prior")
     )
@@ -56,7 +59,7 @@ def test_importance_weights_agree_with_the_exact_answer_under_the_other_prior() 
     exact = bu.choose_arm(
         bu.fit("beta_binomial", CLOSE, seed=1, prior=bu.RatePrior(20, 80)), threshold_of_caring=0.001
     ).table
-    weights, pareto_k = _smoothed(tree["prior_sensitivity"]["log_weight"].sel(prior="other"))
+    weights, pareto_k = _smoothed(tree["prior_sensitivity"].to_dataset()["log_weight"].sel(prior="other"))
     assert pareto_k < 0.7
     parts = per_draw(mean_outcome(tree), higher_is_better=True)
     for name, part in parts.items():
@@ -72,8 +75,7 @@ def test_weights_of_nuts_agree_with_the_closed_form() -> None:
     tree = fitted("beta_binomial", "nuts")
     log_weight = tree["prior_sensitivity"]["log_weight"]
     rate = mean_outcome(tree)
-    by_hand = (-0.5 * (np.log(rate) + np.log1p(-rate))).sum("arm")
-    found = log_weight.sel(prior="weak") - by_hand
+    found = log_weight.sel(prior="weak") - log_beta(rate, 0.5, 0.5)
     # Only the constants of the densities are left: 3 (B(1,1) - B(1/2,1/2)) in logarithms, -3 log pi.
     np.testing.assert_allclose(found, -3 * np.log(np.pi), atol=1e-12)
     table, exact = sensitivity(tree), sensitivity(fitted("beta_binomial", "closed_form"))
