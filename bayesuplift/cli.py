@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -16,14 +17,20 @@ _NO_DECISION = 3
 
 
 class _Program(click.Group):
-    """Refusals become one line on standard error and exit code 2."""
+    """Refusals become one line on standard error and exit code 2; warnings one line each."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        warnings.showwarning = _show_warning
         try:
             return super().invoke(ctx)
         except BayesupliftError as error:
             click.echo(f"bayesuplift: {error}", err=True)
             ctx.exit(_BAD_INPUT)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Write a warning in one line, as errors are: a path inside this package says nothing to a shell's user."""
+    click.echo(f"bayesuplift: warning: {message}", err=True)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

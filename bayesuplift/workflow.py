@@ -1,6 +1,7 @@
 """The whole path in one call: read, check, fit, decide, report."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.checks import Check, duplicates, missingness, sample_ratio
 from bayesuplift.data.readers import read_cells, read_counts
 from bayesuplift.decisions.choice import Standards, choose_arm
+from bayesuplift.errors import DataWarning
 from bayesuplift.inference.fit import fit, model_for
 from bayesuplift.posterior.predictive import predictive_check
 from bayesuplift.posterior.storage import save
@@ -46,7 +48,8 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
     analysis = read_analysis(path)
     for outcome in analysis.outcomes:
         model_for(analysis.model.name, outcome=outcome.name, kind=outcome.kind)
-    cells = {outcome.name: _read(analysis, outcome) for outcome in analysis.outcomes}
+    notes: list[str] = []
+    cells = {outcome.name: _noted(analysis, outcome, notes) for outcome in analysis.outcomes}
     first = next(iter(cells.values()))
     checks = _data_checks(analysis, first)
     steps = len(cells) * (1 + len(analysis.data.segments))
@@ -61,6 +64,7 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
         outcomes=tuple(results),
         source=f"{analysis.data.path}: {units:,} units in {len(first.design.arms)} arms",
         checks=tuple(checks),
+        notes=tuple(dict.fromkeys(notes)),  # outcomes of one table share what is said of its segments
     )
 
 
@@ -101,6 +105,18 @@ def _seeds(seed: int, outcome: int) -> Iterator[int]:
     stream = np.random.SeedSequence([seed, outcome])
     while True:
         yield int(stream.spawn(1)[0].generate_state(1)[0])
+
+
+def _noted(analysis: AnalysisFile, outcome: OutcomeSection, notes: list[str]) -> Cells:
+    """Read one outcome's cells; keep for the report what reading warns of, and warn of it still."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cells = _read(analysis, outcome)
+    for one in caught:
+        if issubclass(one.category, DataWarning):
+            notes.append(str(one.message))
+        warnings.warn(one.message, one.category, stacklevel=3)
+    return cells
 
 
 def _read(analysis: AnalysisFile, outcome: OutcomeSection) -> Cells:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bayesuplift.decisions.beta_table import DEGREE, PANELS, clenshaw_many
+from bayesuplift.decisions.beta_table import DEGREE, PANELS, clenshaw_many, panel_of, sort
 
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _SLOPE_DEGREE = 10  # of the density inside Newton's method
@@ -83,9 +83,7 @@ def _evaluate(
     points = at.size
     own = np.empty(points, dtype=np.int64)
     twice = np.empty(points)
-    place = 0
-    while place < PANELS - 1 and at[0] > edges[place + 1]:
-        place += 1
+    place = panel_of(edges, at[0])
     for i in range(points):
         while place < PANELS - 1 and at[i] > edges[place + 1]:
             place += 1
@@ -131,6 +129,91 @@ def _narrower(edges: np.ndarray, treatment: int, control: int, ratio: bool) -> b
 
 
 @njit(cache=True)
+def _inner_logit(rates: tuple[float, float], ratio: bool, value: float, stretch: float) -> float:
+    """Logit of the inner arm's rate at the outer arm's, given with its complement."""
+    rate, complement = _carried(rates[0], rates[1], ratio, value, stretch)
+    return _logit_of(rate, complement)
+
+
+@njit(cache=True)
+def _over_nodes(
+    nodes: np.ndarray,
+    edges: np.ndarray,
+    density: np.ndarray,
+    integral: np.ndarray,
+    below: np.ndarray,
+    ratio: bool,
+    value: float,
+    stretch: float,
+) -> tuple[float, float]:
+    """One outer panel's share of the distribution function and of its density, at the nodes tabulated for it."""
+    points = _POINTS.size
+    at = np.empty(points)
+    jacobian = np.empty(points)
+    cdf_at = np.empty(points)
+    pdf_at = np.empty(points)
+    for i in range(points):
+        rate, complement = _carried(nodes[0, i], nodes[1, i], ratio, value, stretch)
+        at[i] = math.log(rate / complement)
+        jacobian[i] = 1.0 / complement if ratio else 1.0 / (rate * complement)
+    _evaluate(edges, density, integral, below, at, cdf_at, pdf_at)
+    cdf = 0.0
+    pdf = 0.0
+    for i in range(points):
+        cdf += nodes[2, i] * cdf_at[i]
+        if edges[0] < at[i] < edges[PANELS]:
+            pdf += nodes[2, i] * pdf_at[i] * jacobian[i]
+    return cdf, pdf
+
+
+@njit(cache=True)
+def _over_pieces(
+    outer_density: np.ndarray,
+    low: float,
+    high: float,
+    edges: np.ndarray,
+    density: np.ndarray,
+    integral: np.ndarray,
+    below: np.ndarray,
+    ratio: bool,
+    value: float,
+    stretch: float,
+) -> tuple[float, float]:
+    """The same over the outer panel [low, high] cut into pieces."""
+    points = _POINTS.size
+    at = np.empty(points)
+    jacobian = np.empty(points)
+    cdf_at = np.empty(points)
+    pdf_at = np.empty(points)
+    mass = np.empty(points)
+    cuts = np.empty(2 * PANELS + int(4.0 * _FARTHEST_LOGIT / _WIDEST_LOGIT))
+    count = _cut(edges, low, high, ratio, value, cuts)
+    outer_half = 0.5 * (high - low)
+    outer_middle = 0.5 * (high + low)
+    cdf = 0.0
+    pdf = 0.0
+    for piece in range(count - 1):
+        half = 0.5 * (cuts[piece + 1] - cuts[piece])
+        middle = 0.5 * (cuts[piece + 1] + cuts[piece])
+        if half <= 0.0 or _inner_logit(_rate_at(cuts[piece + 1]), ratio, value, stretch) <= edges[0]:
+            continue
+        clenshaw_many(outer_density, (middle - outer_middle) / outer_half, half / outer_half, _POINTS, mass)
+        for i in range(points):
+            rate, complement = _rate_at(middle + half * _POINTS[i])
+            rate, complement = _carried(rate, complement, ratio, value, stretch)
+            at[i] = _logit_of(rate, complement)
+            jacobian[i] = 0.0
+            if edges[0] < at[i] < edges[PANELS]:
+                jacobian[i] = 1.0 / complement if ratio else 1.0 / (rate * complement)
+        _evaluate(edges, density, integral, below, at, cdf_at, pdf_at)
+        for i in range(points):
+            weighted = half * _WEIGHTS[i] * mass[i]
+            cdf += weighted * cdf_at[i]
+            pdf += weighted * pdf_at[i] * jacobian[i]
+    return cdf, pdf
+
+
+@njit(cache=True)
 def contrast_cdf(tables: tuple, treatment: int, control: int, ratio: bool, value: float) -> tuple[float, float]:
     """P(contrast <= value) and its density there; a ratio is taken in logs. Takes the tables of `contrast_tables`.
 
@@ -143,31 +226,20 @@ def contrast_cdf(tables: tuple, treatment: int, control: int, ratio: bool, value
     if exchanged:
         outer, inner, value = treatment, control, -value
     stretch = math.exp(value) if ratio else 1.0
-    points = _POINTS.size
-    at = np.empty(points)
-    inner_cdf = np.empty(points)
-    inner_pdf = np.empty(points)
-    jacobian = np.empty(points)
-    mass = np.empty(points)
-    cuts = np.empty(2 * PANELS + int(4.0 * _FARTHEST_LOGIT / _WIDEST_LOGIT))
     first, last = edges[inner, 0], edges[inner, PANELS]
     cdf = 0.0
     pdf = 0.0
     place = 0
-    rate, complement = _rate_at(edges[outer, 1])
-    rate, complement = _carried(rate, complement, ratio, value, stretch)
-    right = _logit_of(rate, complement)
-    # The outermost panel on either side is left out: together they hold less than 1e-13 of the mass.
+    right = _inner_logit(_rate_at(edges[outer, 1]), ratio, value, stretch)
+    # The outermost panel on either side is left out: together they hold less than 1e-12 of the mass.
     for panel in range(1, PANELS - 1):
         left = right
-        rate, complement = _rate_at(edges[outer, panel + 1])
-        rate, complement = _carried(rate, complement, ratio, value, stretch)
-        right = _logit_of(rate, complement)
+        right = _inner_logit(_rate_at(edges[outer, panel + 1]), ratio, value, stretch)
         if right <= first:
             continue
         if left >= last:
-            for i in range(points):
-                cdf += nodes[outer, panel, 2, i]
+            for mass in nodes[outer, panel, 2]:
+                cdf += mass
             continue
         while place < PANELS - 1 and left > edges[inner, place + 1]:
             place += 1
@@ -176,40 +248,29 @@ def contrast_cdf(tables: tuple, treatment: int, control: int, ratio: bool, value
         while end < PANELS - 1 and right > edges[inner, end + 1]:
             end += 1
             narrowest = min(narrowest, edges[inner, end + 1] - edges[inner, end])
-        wide = edges[outer, panel + 1] - edges[outer, panel] > _WIDEST_OUTER
-        if right - left <= min(_WIDEST_IN_PANELS * narrowest, _WIDEST_LOGIT) and not wide:
-            for i in range(points):
-                rate, complement = _carried(nodes[outer, panel, 0, i], nodes[outer, panel, 1, i], ratio, value, stretch)
-                at[i] = math.log(rate / complement)
-                jacobian[i] = 1.0 / complement if ratio else 1.0 / (rate * complement)
-            _evaluate(edges[inner], density[inner], integral[inner], below[inner], at, inner_cdf, inner_pdf)
-            for i in range(points):
-                cdf += nodes[outer, panel, 2, i] * inner_cdf[i]
-                if first < at[i] < last:
-                    pdf += nodes[outer, panel, 2, i] * inner_pdf[i] * jacobian[i]
-            continue
-        count = _cut(edges[inner], edges[outer, panel], edges[outer, panel + 1], ratio, value, cuts)
-        outer_half = 0.5 * (edges[outer, panel + 1] - edges[outer, panel])
-        outer_middle = 0.5 * (edges[outer, panel + 1] + edges[outer, panel])
-        for piece in range(count - 1):
-            half = 0.5 * (cuts[piece + 1] - cuts[piece])
-            middle = 0.5 * (cuts[piece + 1] + cuts[piece])
-            clenshaw_many(density[outer, panel], (middle - outer_middle) / outer_half, half / outer_half, _POINTS, mass)
-            inside = half > 0.0
-            for i in range(points):
-                rate, complement = _rate_at(middle + half * _POINTS[i])
-                rate, complement = _carried(rate, complement, ratio, value, stretch)
-                at[i] = _logit_of(rate, complement)
-                jacobian[i] = 0.0
-                if first < at[i] < last:
-                    jacobian[i] = 1.0 / complement if ratio else 1.0 / (rate * complement)
-            if not inside or at[points - 1] <= first:
-                continue
-            _evaluate(edges[inner], density[inner], integral[inner], below[inner], at, inner_cdf, inner_pdf)
-            for i in range(points):
-                weighted = half * _WEIGHTS[i] * mass[i]
-                cdf += weighted * inner_cdf[i]
-                pdf += weighted * inner_pdf[i] * jacobian[i]
+        if (
+            right - left <= min(_WIDEST_IN_PANELS * narrowest, _WIDEST_LOGIT)
+            and edges[outer, panel + 1] - edges[outer, panel] <= _WIDEST_OUTER
+        ):
+            more = _over_nodes(
+                nodes[outer, panel], edges[inner], density[inner], integral[inner], below[inner], ratio, value, stretch
+            )
+        else:
+            low, high = edges[outer, panel], edges[outer, panel + 1]
+            more = _over_pieces(
+                density[outer, panel],
+                low,
+                high,
+                edges[inner],
+                density[inner],
+                integral[inner],
+                below[inner],
+                ratio,
+                value,
+                stretch,
+            )
+        cdf += more[0]
+        pdf += more[1]
     return (1.0 - cdf if exchanged else cdf), pdf
 
 
@@ -243,7 +304,7 @@ def _cut(inner: np.ndarray, low: float, high: float, ratio: bool, value: float, 
                 count += 1
     cuts[count] = high
     count += 1
-    cuts[:count].sort()
+    sort(cuts[:count])
     return count
 
 
@@ -304,7 +365,7 @@ def contrast_quantile(
             low = value
         else:
             high = value
-        if q < 0.5:
+        if z < 0.0:  # the lower tail is the nearer one
             step = (math.log(q) - math.log(cdf)) * cdf / pdf if cdf > 0.0 and pdf > 0.0 else math.inf
         else:
             step = (math.log1p(-cdf) - math.log1p(-q)) * (1.0 - cdf) / pdf if cdf < 1.0 and pdf > 0.0 else -math.inf

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bayesuplift.decisions.beta_table import DEGREE, PANELS, clenshaw_many, tabulate, tail
+from bayesuplift.decisions.beta_table import DEGREE, PANELS, clenshaw_many, panel_of, sort, tabulate, tail
 
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 _GAP_PANELS = 16  # where no arm has mass: only probabilities below 1e-17 come from there
@@ -43,7 +43,8 @@ def _union_edges(edges: np.ndarray) -> np.ndarray:
 
     Cut further are stretches without any arm's mass, and panels so wide that d rate / d logit is not smooth on them.
     """
-    merged = np.sort(edges.ravel())
+    merged = edges.ravel().copy()
+    sort(merged)
     pieces = np.empty(merged.size, dtype=np.int64)
     count = 0
     for i in range(merged.size - 1):
@@ -153,7 +154,7 @@ def _mass_below(tables: tuple, k: int, rate: float) -> float:
         return 0.0
     if x >= edges[k, PANELS]:
         return 1.0
-    own = np.searchsorted(edges[k], x) - 1
+    own = panel_of(edges[k], x)
     own_half = 0.5 * (edges[k, own + 1] - edges[k, own])
     mass = np.empty(1)
     clenshaw_many(integral[k, own], (x - 0.5 * (edges[k, own + 1] + edges[k, own])) / own_half, 0.0, _POINTS[:1], mass)
@@ -186,7 +187,9 @@ def _edges_within(edges: np.ndarray, width: float) -> np.ndarray:
         if complement > 0.0:
             every[place] = math.log(rate / complement)
             place += 1
-    return np.sort(every[:place])
+    every = every[:place]
+    sort(every)
+    return every
 
 
 @njit(cache=True)
@@ -203,7 +206,7 @@ def all_within(tables: tuple, width: float) -> float:
             middle = 0.5 * (merged[panel + 1] + merged[panel])
             if half <= 0.0 or middle < edges[k, 0] or middle > edges[k, PANELS]:
                 continue
-            own = np.searchsorted(edges[k], middle) - 1
+            own = panel_of(edges[k], middle)
             own_half = 0.5 * (edges[k, own + 1] - edges[k, own])
             shift = (middle - 0.5 * (edges[k, own + 1] + edges[k, own])) / own_half
             clenshaw_many(density[k, own], shift, half / own_half, _POINTS, f)

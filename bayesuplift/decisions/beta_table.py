@@ -27,6 +27,9 @@ from numba import njit
 REACH = np.array([1.8, 3.6, 5.4, 7.2, 9.0])
 PANELS = 2 * REACH.size
 DEGREE = 16  # nodes a panel; the interpolation error of a normal density in a panel of width 1.8 is below 1e-12
+_EXPONENTIAL_SWAMPS = 30.0  # e^z beside 1 + z: nothing is left to cancel
+_EDGE_WITHIN = 0.02  # in r: where an edge lies exactly does not matter
+_UNDERFLOWS = 700.0
 _SERIES_BELOW = 0.25  # where e^z - 1 - z is summed as a series, to keep its leading digits
 C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (1.0 / math.factorial(k) for k in range(2, 13))
 
@@ -63,7 +66,7 @@ def _expm1_minus(z: float) -> float:
 @njit(cache=True)
 def fall(p: float, q: float, t: float) -> float:
     """phi(t) of the module's docstring: how far the log density, divided by m, lies below its mode at distance t."""
-    if p * t > 30.0:  # e^(p t) would swamp, then overflow; without cancellation here
+    if p * t > _EXPONENTIAL_SWAMPS:
         return p * t + math.log(q + p * math.exp(-t))
     return math.log1p(q * _expm1_minus(p * t) + p * _expm1_minus(-q * t))
 
@@ -89,10 +92,8 @@ def _distances(m: float, p: float, q: float, out: np.ndarray) -> None:
             r = math.sqrt(2.0 * m * fall(p, q, t))
             steep = m * slope(p, q, t) / r
             step = (target - r) / steep
-            if step < -0.5 * t:  # a start far out in a curved tail
-                step = -0.5 * t
-            t += step
-            if abs(target - r) < 0.02:
+            t += max(step, -0.5 * t)  # bounded for a start far out in a curved tail
+            if abs(target - r) < _EDGE_WITHIN:
                 break
         out[i] = t
         if i + 1 < REACH.size:
@@ -221,10 +222,31 @@ def tail(alpha: float, beta: float, log_total: float, x: float) -> tuple[float, 
     p, q = (beta / m, alpha / m) if t > 0.0 else (alpha / m, beta / m)
     t = abs(t)
     drop = m * fall(p, q, t)
-    if drop > 700.0:
+    if drop > _UNDERFLOWS:
         return 0.0, 0.0
     at = math.exp(-drop - log_total)
     shrinking = p * math.exp(-t) / (q + p * math.exp(-t))
     steep = m * slope(p, q, t)
     curved = m * shrinking * (1.0 - shrinking)
     return at, at / steep / (1.0 + curved / (steep * steep))
+
+
+@njit(cache=True)
+def sort(values: np.ndarray) -> None:
+    """Sort in place, by insertion: the lists are short and nearly in order, and numpy's sort takes seconds to compile."""
+    for i in range(1, values.size):
+        value = values[i]
+        j = i - 1
+        while j >= 0 and values[j] > value:
+            values[j + 1] = values[j]
+            j -= 1
+        values[j + 1] = value
+
+
+@njit(cache=True)
+def panel_of(edges: np.ndarray, x: float) -> int:
+    """The panel that holds x, or the nearest one."""
+    panel = 0
+    while panel < PANELS - 1 and x > edges[panel + 1]:
+        panel += 1
+    return panel

@@ -17,6 +17,7 @@ from bayesuplift.priors import RatePrior
 
 _LARGEST_COUNT = 2**53  # the last integer below which float64 holds them all
 _FEWEST_ARMS = 2
+_IS_RATIO = np.array([False, True])  # difference, then ratio; read at run time, as numba compiles a literal apart
 
 
 @njit(cache=True)
@@ -59,13 +60,15 @@ def _contrast_all(
             out[4, k] = 1.0
             continue
         if tail > 0.0:
-            for place, ratio in ((0, False), (2, True)):
-                for end, q, start in ((0, tail, z), (1, 1.0 - tail, -z)):
+            for kind in range(2):
+                ratio = _IS_RATIO[kind]
+                for end in range(2):
+                    q, start = (tail, z) if end == 0 else (1.0 - tail, -z)
                     value = contrast_quantile(tables, alpha, beta, k, control, ratio, q, start)
-                    out[place + end, k] = math.expm1(value) if ratio else value
+                    out[2 * kind + end, k] = math.expm1(value) if ratio else value
         if rope > 0.0:
-            upper = contrast_cdf(tables, k, control, False, rope)[0]
-            out[4, k] = max(upper - contrast_cdf(tables, k, control, False, -rope)[0], 0.0)
+            upper = contrast_cdf(tables, k, control, _IS_RATIO[0], rope)[0]
+            out[4, k] = max(upper - contrast_cdf(tables, k, control, _IS_RATIO[0], -rope)[0], 0.0)
 
 
 _QUANTITIES = (

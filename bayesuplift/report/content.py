@@ -96,12 +96,15 @@ class Report:
         Where the data came from, in words.
     checks
         Checks of the data that all outcomes share.
+    notes
+        What reading the data warned of.
     """
 
     title: str
     outcomes: tuple[OutcomeResult, ...]
     source: str = ""
     checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -119,6 +122,7 @@ class Report:
             "title": self.title,
             "source": self.source,
             "checks": [_check_facts(check) for check in self.checks],
+            "notes": list(self.notes),
             "outcomes": [_outcome_facts(result) for result in self.outcomes],
         }
 

@@ -16,8 +16,8 @@ from scipy.stats import binom, binomtest
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
 from bayesuplift.inference.session import jax_session
+from bayesuplift.models.beta_binomial import beta_binomial
 from bayesuplift.posterior.schema import mean_outcome
-from bayesuplift.spec import registered
 from tests.support.sbc import FAMILY_LEVEL, miscalibrated, ranks
 from tests.support.worlds import binary_cells, seed_of
 
@@ -32,9 +32,8 @@ Fault = Callable[[Cells], Draws]
 def simulated(worlds: int, seed: int) -> tuple[np.ndarray, Cells]:
     """True rates (world, arm) from the prior of the program, and the cells that its likelihood makes of them."""
     template = binary_cells(np.tile(UNITS, (worlds, 1)), np.zeros((worlds, len(UNITS))))
-    program = registered()["beta_binomial"].program
     with jax_session():
-        trace = handlers.trace(handlers.seed(program, jax.random.key(seed))).get_trace(template)
+        trace = handlers.trace(handlers.seed(beta_binomial, jax.random.key(seed))).get_trace(template)
         rate, total = np.asarray(trace["rate"]["value"]), np.asarray(trace["total"]["value"])
     return rate, binary_cells(template.n, total.astype(np.int64))
 
@@ -157,11 +156,10 @@ def test_nuts_is_calibrated(part: int) -> None:
 @pytest.mark.slow
 def test_separate_fits_by_nuts_are_calibrated() -> None:
     """A world a fit, so that warm-up is part of what is judged; each compiles anew, hence so few."""
-    truths, found, likelihoods = [], [], []
+    found, likelihoods = [], []
     for world in range(40):
         truth, cells = simulated(1, seed_of(f"separate world {world}"))
         draws = posterior_draws(cells, seed=world, engine="nuts", chains=2, draws=320, warmup=400, progress=False)[::10]
-        truths.append(truth)
         found.append(ranks(truth, draws)[0])
         likelihoods.append(ranks(log_likelihood(truth, cells), log_likelihood(draws, cells))[0])
     by_arm = {f"rate of arm {k}": column for k, column in enumerate(np.array(found).T)}

@@ -7,6 +7,8 @@ normalising constants from mpmath's loggamma, 24-node Gauss-Legendre collocation
 """
 
 import json
+import sys
+from itertools import pairwise
 from pathlib import Path
 
 from mpmath import exp, log, log1p, loggamma, mp, mpf, sqrt
@@ -111,7 +113,7 @@ def compare(alpha: list[float], beta: list[float]) -> dict[str, list[str]]:
     count = len(arms)
     edges = panel_edges(arms)
     values = []  # [panel][arm][node]
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         half = (right - left) / 2
         positions = [left + half * (1 + s) for s in NODES]
         values.append((half, positions, [[exp(log_density(*arm, x)) for x in positions] for arm in arms]))
@@ -160,7 +162,7 @@ if __name__ == "__main__":
     target = Path(__file__).with_name("beta_comparison.json")
     results = []
     for name, (alpha, beta) in CASES.items():
-        print(name, flush=True)
+        sys.stderr.write(f"{name}\n")
         results.append({"name": name, "alpha": alpha, "beta": beta, **compare(alpha, beta)})
     target.write_text(
         json.dumps({"source": "40-digit arithmetic, tests/golden/make_beta_comparison.py", "cases": results}, indent=1)

@@ -12,6 +12,7 @@ where the two differ by more than 1e-22. Run from the project's root:
 import json
 import sys
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,7 +119,28 @@ def logit(rate: mpf, complement: mpf) -> mpf:
     return log(rate / complement)
 
 
-def contrast_cdf(treatment: Rate, control: Rate, value: mpf, *, ratio: bool) -> mpf:
+def integrate(function: Callable[[mpf], mpf], left: mpf, right: mpf, marks: list[mpf], finest: mpf) -> mpf:
+    """Gauss-Legendre over [left, right], cut at the marks and so that no panel is wider than 0.8."""
+    cuts = [left]
+    for mark in [*sorted(m for m in marks if left < m < right), right]:
+        if mark - cuts[-1] < finest and mark != right:
+            continue
+        pieces = int((mark - cuts[-1]) / mpf("0.8")) + 1
+        start = cuts[-1]
+        cuts += [start + (mark - start) * (i + 1) / pieces for i in range(pieces)]
+    total = mpf(0)
+    for low, high in pairwise(cuts):
+        half = (high - low) / 2
+        total += half * sum(weight * function(low + half * (1 + node)) for node, weight in RULE)
+    return total
+
+
+def carried(edges: list[mpf], carry: Callable[[mpf], tuple[mpf, mpf]]) -> list[mpf]:
+    pairs = [carry(x) for x in edges]
+    return [logit(rate, complement) for rate, complement in pairs if rate > 0 and complement > 0]
+
+
+def contrast_cdf(treatment: Rate, control: Rate, value: mpf, *, ratio: bool) -> mpf:  # noqa: C901 - three ranges of one integral
     """P(treatment - control <= value), or of the log ratio."""
     stretch = exp(value)
 
@@ -145,31 +167,12 @@ def contrast_cdf(treatment: Rate, control: Rate, value: mpf, *, ratio: bool) -> 
             jacobian *= logistic(y) / rate
         return control.density(logit(rate, complement)) * jacobian * treatment.cdf(y)
 
-    def integrate(function, left: mpf, right: mpf, marks: list[mpf]) -> mpf:  # noqa: ANN001
-        """Gauss-Legendre over [left, right], cut at the marks and so that no panel is wider than 0.8."""
-        finest = min(control.width, treatment.width) / 4
-        cuts = [left]
-        for mark in [*sorted(m for m in marks if left < m < right), right]:
-            if mark - cuts[-1] < finest and mark != right:
-                continue
-            pieces = int((mark - cuts[-1]) / mpf("0.8")) + 1
-            start = cuts[-1]
-            cuts += [start + (mark - start) * (i + 1) / pieces for i in range(pieces)]
-        total = mpf(0)
-        for low, high in pairwise(cuts):
-            half = (high - low) / 2
-            total += half * sum(weight * function(low + half * (1 + node)) for node, weight in RULE)
-        return total
-
-    def carried(edges: list[mpf], carry) -> list[mpf]:  # noqa: ANN001
-        pairs = [carry(x) for x in edges]
-        return [logit(rate, complement) for rate, complement in pairs if rate > 0 and complement > 0]
-
+    finest = min(control.width, treatment.width) / 4
     x_marks = control.edges + carried(treatment.edges, to_control)
     y_marks = treatment.edges + carried(control.edges, to_treatment)
     first, last = control.edges[0], control.edges[-1]
     if ratio and value < 0:
-        return integrate(by_control, first, last, x_marks)
+        return integrate(by_control, first, last, x_marks, finest)
     if (
         value >= 0
     ):  # the treatment reaches 1 while the control is at `cut`, and the rest of the control's mass counts whole
@@ -177,19 +180,19 @@ def contrast_cdf(treatment: Rate, control: Rate, value: mpf, *, ratio: bool) -> 
         middle = logit(cut / 2, 1 - cut / 2)
         total = 1 - control.cdf(logit(cut, 1 - cut)) if cut < 1 else mpf(0)
         if middle > first:
-            total += integrate(by_control, first, middle, x_marks)
+            total += integrate(by_control, first, middle, x_marks, finest)
         rate, complement = to_treatment(middle)
         start = logit(rate, complement)
         if start < first:
             _, complement = to_treatment(first)
             start = logit(1 - complement, complement)
-        return total + integrate(by_treatment, start, mpf(80), y_marks)
+        return total + integrate(by_treatment, start, mpf(80), y_marks, finest)
     cut = 1 + value  # the treatment's range for a control below 1
     middle = logit(cut / 2, 1 - cut / 2)
-    total = integrate(by_treatment, mpf(min(treatment.edges[0], -80)), middle, y_marks)
+    total = integrate(by_treatment, mpf(min(treatment.edges[0], -80)), middle, y_marks, finest)
     rate, complement = to_control(middle)
     start = logit(rate, complement)
-    return total + (integrate(by_control, start, last, x_marks) if start < last else mpf(0))
+    return total + (integrate(by_control, start, last, x_marks, finest) if start < last else mpf(0))
 
 
 def checked(treatment: Rate, control: Rate, value: mpf, *, ratio: bool) -> mpf:

@@ -71,6 +71,18 @@ def test_bad_input_exits_with_2_in_one_line_and_writes_nothing(tmp_path: Path) -
     assert run("analyse").returncode == 2
 
 
+def test_warnings_are_one_line_each_and_stand_in_the_report(tmp_path: Path) -> None:
+    path = written(tmp_path, counts=COUNTS.replace("offer,Web,1190,140\n", ""))
+    path.write_text(path.read_text(encoding="utf-8").replace("intended_split", "# intended_split"), encoding="utf-8")
+    done = run("analyze", path, "-o", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("bayesuplift: warning: ")]
+    assert "Web" in line
+    assert line.removeprefix("bayesuplift: warning: ") in (tmp_path / "results" / "report.md").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_models_are_listed_with_their_questions() -> None:
     done = run("models", "--json")
     assert "rate" in json.loads(done.stdout)["beta_binomial"]

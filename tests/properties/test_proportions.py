@@ -72,7 +72,7 @@ def test_an_arm_that_is_surely_worse_changes_nothing(experiment: list[tuple[int,
 def test_one_more_success_never_makes_an_arm_look_worse(control: tuple[int, int], arm: tuple[int, int]) -> None:
     successes, trials = split([control, (min(arm[0], arm[1] - 1), arm[1])])
     before = compare_proportions(successes, trials, prob=0.9)
-    after = compare_proportions(successes + [0, 1], trials, prob=0.9)
+    after = compare_proportions(successes + np.array([0, 1]), trials, prob=0.9)
     for name in ("prob_best", "prob_beats_control", "difference_lower", "difference_upper", "relative_lift_upper"):
         slack = 1e-7 * abs(float(before[name][1])) + 1e-12
         assert float(after[name][1]) >= float(before[name][1]) - slack

@@ -69,12 +69,13 @@ def test_a_normal_approximation_of_the_difference_is_rejected(case: dict[str, An
 
 def test_the_chance_of_lying_in_the_rope_is_the_golden_distributions_rise_over_it() -> None:
     checked = 0
+    ratio = False
     for case in GOLDEN["cases"]:
         alpha, beta = parameters(case)
         tables = contrast_tables(tables_of(alpha, beta))
         for point in case["difference"]:
             rope = abs(point["value"])
-            other = contrast_cdf(tables, 1, 0, False, -point["value"])[0]
+            other = contrast_cdf(tables, 1, 0, ratio, -point["value"])[0]
             rise = abs(float(point["cdf"]) - other)
             result = compared(alpha, beta, rope=rope)
             assert abs(result["prob_rope"][1] - rise) <= LARGEST_RESIDUAL
