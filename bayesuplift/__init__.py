@@ -19,7 +19,6 @@ _HOME = {
     "read_experiment": "data.readers",
     "RatePrior": "priors",
     "fit": "inference.fit",
-    "models": "inference.fit",
     "load": "posterior.storage",
     "save": "posterior.storage",
     "diagnose": "posterior.diagnostics",
@@ -31,7 +30,7 @@ _HOME = {
     "analyze": "workflow",
     "write_report": "report.render",
 }
-_MODULE_HOME = {"checks": "data.checks", "datasets": "data.datasets", "errors": "errors"}
+_MODULE_HOME = {"checks": "data.checks", "datasets": "data.datasets", "errors": "errors", "models": "models"}
 
 __all__ = sorted([*_HOME, *_MODULE_HOME])  # noqa: PLE0605 -- one table, not two lists to keep alike
 

@@ -119,9 +119,9 @@ def choose(
 @_as_json
 def models(*, as_json: bool) -> None:
     """List the models with the question that each answers."""
-    from bayesuplift.inference.fit import models as registered  # noqa: PLC0415 -- --help must not wait for JAX
+    from bayesuplift.models import questions  # noqa: PLC0415 -- --help must not wait for JAX
 
-    every = registered()
+    every = questions()
     if as_json:
         _print_json(every)
     for name, question in {} if as_json else every.items():

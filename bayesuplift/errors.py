@@ -1,6 +1,8 @@
 """The errors a caller can meet: one root, each also the built-in that it stands for."""
 
 import difflib
+import math
+import numbers
 from collections.abc import Iterable
 
 
@@ -62,6 +64,15 @@ class NumericalError(BayesupliftError, ArithmeticError):
 
 class DataWarning(UserWarning):
     """The data can be fitted, and hold something that the reader should know."""
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether an argument is a real number, Python's or NumPy's, and neither missing nor infinite; True is none.
+
+    >>> is_finite_number(0.5), is_finite_number(True), is_finite_number("0.5"), is_finite_number(float("nan"))
+    (True, False, False, False)
+    """
+    return not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def listed(names: Iterable[object], limit: int = 12) -> str:

@@ -178,8 +178,11 @@ def _edges_within(edges: np.ndarray, width: float) -> np.ndarray:
                 fine[count] = before + (x - before) * piece / pieces
                 count += 1
     every = np.empty(2 * count + edges.size)
-    every[: edges.size] = edges.ravel()  # beyond the farthest logit, too, a posterior may have mass
-    place = edges.size
+    place = 0
+    for k in range(edges.shape[0]):  # beyond the farthest logit, too, a posterior may have mass
+        for panel in range(PANELS + 1):
+            every[place] = edges[k, panel]
+            place += 1
     for x in fine[:count]:
         every[place] = x
         place += 1

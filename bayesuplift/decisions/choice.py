@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Required, TypedDict
 
-import numpy as np
 import xarray as xr
 
 from bayesuplift.data.checks import Check, sample_ratio
@@ -13,7 +12,7 @@ from bayesuplift.decisions.proportions import check_options
 from bayesuplift.decisions.sensitivity import prior_sensitivity
 from bayesuplift.decisions.verdict import Verdict, decide
 from bayesuplift.dims import ARM, CONSTANT_DATA, KINDS, OBSERVED_DATA, SEGMENT, UNIT, Kind, N
-from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, listed
+from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, is_finite_number, listed
 from bayesuplift.posterior.diagnostics import diagnose
 from bayesuplift.posterior.schema import arms, group, is_closed_form, mean_outcome, validate
 
@@ -118,7 +117,7 @@ def choose_arm(
     """
     validate(posterior)
     check_options(rope=rope, prob=prob)
-    if not (np.isfinite(threshold_of_caring) and threshold_of_caring >= 0):
+    if not is_finite_number(threshold_of_caring) or threshold_of_caring < 0:
         raise ArgumentError(
             f"threshold_of_caring = {threshold_of_caring!r}; give an expected loss in outcome units, 0 or more"
         )

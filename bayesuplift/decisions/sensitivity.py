@@ -70,7 +70,7 @@ def prior_sensitivity(
             )
         elif is_closed_form(posterior):
             stated = mean_outcome(posterior)
-            seed = int(posterior.attrs["seed"])
+            seed = int(posterior.attrs.get("seed", 0))  # a posterior made elsewhere may not say
             again = draw_rates(
                 alternatives, prior=name, chains=stated.sizes[CHAIN], draws=stated.sizes[DRAW], seed=seed
             )

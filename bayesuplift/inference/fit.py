@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-import bayesuplift.models
+import bayesuplift.models  # noqa: F401 -- importing the package of models registers them
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA, Kind
@@ -132,12 +132,3 @@ def model_for(name: str, *, outcome: str, kind: Kind) -> ModelSpec:
             f"Models for {kind} outcomes: {listed(others) or 'none in this release'}"
         )
     return spec
-
-
-def models() -> dict[str, str]:
-    """Return every registered model with the question that it answers."""
-    return {name: spec.question for name, spec in sorted(registered().items())}
-
-
-# Importing the package of models registers them; naming it here says that the import is used.
-_REGISTERED_BY = bayesuplift.models.__name__

@@ -38,7 +38,8 @@ def predictive_check(posterior: xr.DataTree, cells: Cells, *, seed: int) -> tupl
         "cell_rates": of each cell P(replicated total at least, at most, the observed one), exact given each draw, the
         smaller of both doubled (mid-p), Bonferroni over cells. With segments also "spread_over_segments":
         P(T(replicated) >= T(observed)) for T = sum over cells of n (rate - rate of the arm)^2 / (p (1 - p)), p the arm's
-        predicted rate: Gelman et al. (2013), BDA3, section 6.3. Either fails below .01.
+        predicted rate: Gelman et al. (2013), BDA3, section 6.3. The first fails below .01, the second below .01 and
+        above .99.
 
     Raises
     ------

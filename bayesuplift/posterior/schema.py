@@ -53,7 +53,7 @@ def validate(tree: xr.DataTree) -> xr.DataTree:
     if MEAN_OUTCOME not in variables:
         raise PosteriorError(
             f"group 'posterior' has no variable 'mean_outcome', the mean outcome under each arm. "
-            f"Variables: {listed(variables)}.{did_you_mean(MEAN_OUTCOME, variables)}"
+            f"Variables: {listed(variables)}."
         )
     draws = tree[POSTERIOR].to_dataset()[MEAN_OUTCOME]
     missing = {CHAIN, DRAW, ARM} - set(draws.dims)

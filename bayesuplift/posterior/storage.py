@@ -43,9 +43,15 @@ def save(posterior: xr.DataTree | dict[str, xr.DataTree], path: str | os.PathLik
     else:
         if not posterior:
             raise PosteriorError("no posterior to save")
-        tree = xr.DataTree(children={_group_name(name): validate(one).copy() for name, one in posterior.items()})
-    with whole_or_nothing(target) as partial:
-        tree.to_netcdf(partial, engine="h5netcdf")
+        children = {_group_name(name): validate(one).copy() for name, one in posterior.items()}
+        if len(children) < len(posterior):
+            raise PosteriorError(f"two of the names {listed(posterior)} become one in the file; rename one")
+        tree = xr.DataTree(children=children)
+    try:
+        with whole_or_nothing(target) as partial:
+            tree.to_netcdf(partial, engine="h5netcdf")
+    except TypeError as error:
+        raise PosteriorError(f"the posterior holds something that netCDF cannot: {error}") from error
 
 
 def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
@@ -69,7 +75,8 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
     if not source.is_file():
         raise MissingFileError(f"no file {source}")
     try:
-        with xr.open_datatree(source, engine="h5netcdf") as opened:
+        # phony_dims: a plain HDF5 file, whose dimensions have no names, is refused by its schema and not by a warning
+        with xr.open_datatree(source, engine="h5netcdf", phony_dims="sort") as opened:
             tree = opened.load()
     except (OSError, ValueError, KeyError) as error:  # h5py's KeyError: a damaged group
         raise UnreadableFileError(f"{source} is not a netCDF file of a posterior: {error}") from error

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bayesuplift.inference.fit import models
+from bayesuplift.models import questions as models
 from bayesuplift.spec import registered
 from tests.support.catalogue import (
     CATALOGUE,

@@ -180,7 +180,7 @@ def test_the_mean_relative_lift_is_the_formula_and_infinite_where_the_controls_a
     assert lift[0] == np.inf  # a uniform prior without conversions has alpha 1
     expected = [Fraction(5, 62) * Fraction(51, 3) - 1, Fraction(1, 11) * Fraction(6, 1) - 1]
     np.testing.assert_allclose(lift[1:], [float(value) for value in expected], rtol=1e-14)
-    assert np.isfinite(compare_proportions([1, 1], [9, 9], prior=RatePrior(0.01, 1)).relative_lift[1])
+    assert np.isfinite(compare_proportions([1, 1], [9, 9], prior=RatePrior(0.1, 1)).relative_lift[1])
     assert compare_proportions([0, 1], [9, 9], prior=RatePrior(0.5, 0.5)).relative_lift[1] == np.inf
 
 
