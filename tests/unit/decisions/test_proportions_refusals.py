@@ -88,7 +88,7 @@ def test_a_misspelt_control_gets_a_hint() -> None:
     [(0, 1), (1, -2), (float("nan"), 1), (1, float("inf")), (0.001, 1), ("1", 1), (True, 1), (None, 1)],
 )
 def test_a_prior_out_of_range_is_refused(alpha: Any, beta: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"RatePrior: (alpha|beta) = .*at least 0\.01"):
+    with pytest.raises(ArgumentError, match=r"RatePrior: (alpha|beta) = .*at least 0\.1"):
         RatePrior(alpha, beta)
 
 
