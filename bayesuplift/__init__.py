@@ -27,6 +27,8 @@ _HOME = {
     "choose_arm": "decisions.choice",
     "compare_proportions": "decisions.proportions",
     "Verdict": "decisions.verdict",
+    "Report": "report.content",
+    "Standards": "decisions.choice",
     "analyze": "workflow",
     "write_report": "report.render",
 }
