@@ -1,6 +1,7 @@
 """A reader of posteriors needs neither JAX nor NumPyro: with both blocked, a saved posterior is loaded and decided on."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,22 +14,21 @@ from tests.support.catalogue import fitted
 from tests.support.worlds import hillstrom_visits
 
 BLOCKED = """
-import importlib.machinery
 import sys
 
-class Blocked:
-    # to be looked up and put off is allowed (lazy loaders do that), to be run is not
+class Blind:
+    # a finder that does not see JAX, as where it is not installed: other libraries look it up and go on without it
+    def __init__(self, finder):
+        self.finder = finder
+
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"jax", "jaxlib", "numpyro"}:
-            return importlib.machinery.ModuleSpec(name, self)
+        hidden = name.partition(".")[0] in {"jax", "jaxlib", "numpyro"}
+        return None if hidden else self.finder.find_spec(name, path, target)
 
-    def create_module(self, spec):
-        return None
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
 
-    def exec_module(self, module):
-        raise ImportError(f"{module.__name__} is blocked in this test")
-
-sys.meta_path.insert(0, Blocked())
+sys.meta_path[:] = [Blind(finder) for finder in sys.meta_path]
 """
 
 DECIDE = """
@@ -45,7 +45,7 @@ print(json.dumps({
     "sentence": choice.verdict.sentence,
     "prob_best": choice.prob_best.values.tolist(),
     "checks": [check.name for check in bu.diagnose(posterior)],
-    "imported": sorted({name.partition(".")[0] for name in sys.modules} & {"pymc", "pytensor"}),
+    "imported": sorted({name.partition(".")[0] for name in sys.modules} & {"jax", "jaxlib", "numpyro", "pymc"}),
 }))
 """
 
@@ -89,4 +89,4 @@ def test_rates_are_compared_and_cells_are_read_without_jax(tmp_path: Path) -> No
 def test_the_block_works_a_fit_is_what_needs_jax() -> None:
     done = run("import bayesuplift as bu\nbu.fit\n")
     assert done.returncode != 0
-    assert "is blocked in this test" in done.stderr
+    assert re.search("No module named '(jax|numpyro)'", done.stderr)
