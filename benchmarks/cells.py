@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-FILE = Path(__file__).parent / "work" / "cells_{rows}.parquet"
+FILE = Path(__file__).parent / "files" / "cells_{rows}.parquet"
 TASKS = ("binary", "continuous")
 ENGINES = ("duckdb", "polars lazy")
 KEYS = ["plan", "region", "arm"]

@@ -2,7 +2,7 @@
 
 Prints one JSON object on stdout. Run from the project's root:
 
-    .venv/bin/python benchmarks/exact_comparison.py --make          writes benchmarks/work/experiments.json
+    .venv/bin/python benchmarks/exact_comparison.py --make          writes benchmarks/files/experiments.json
     .venv/bin/python benchmarks/exact_comparison.py --with-intervals
     .venv/bin/python benchmarks/exact_comparison.py --cases FILE    answers for a file of posteriors
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from bayesuplift.decisions.proportions import compare_betas, compare_proportions
 
-EXPERIMENTS = Path(__file__).parent / "work" / "experiments.json"
+EXPERIMENTS = Path(__file__).parent / "files" / "experiments.json"
 SEED = 20250114
 
 

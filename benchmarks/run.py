@@ -16,7 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-EXPERIMENTS = HERE / "work" / "experiments.json"
+EXPERIMENTS = HERE / "files" / "experiments.json"
 GOLDEN = ROOT / "tests" / "golden" / "beta_comparison.json"
 RIVALS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 LOSSES_FROM = 1e-8

@@ -6,7 +6,6 @@ import http.client
 import importlib.resources
 import io
 import os
-import tempfile
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +30,7 @@ from bayesuplift.errors import (
     did_you_mean,
     listed,
 )
+from bayesuplift.files import whole_or_nothing
 
 HILLSTROM_ADDRESS: Final = (
     "http://www.minethatdata.com/Kevin_Hillstrom_MineThatData_E-MailAnalytics_DataMiningChallenge_2008.03.20.csv"
@@ -240,13 +240,6 @@ def _downloaded() -> Path:
             f"{DATA_FOLDER}; hillstrom_cells() needs no file."
         ) from error
     _verify(content, HILLSTROM_ADDRESS)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its place and moved there: a reader never meets half a file.
-        handle, beside = tempfile.mkstemp(dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(beside).replace(target)
-    except OSError as error:
-        raise UnreadableFileError(f"the cache '{target}' cannot be written: {error}.") from error
+    with whole_or_nothing(target) as partial:
+        partial.write_bytes(content)
     return target

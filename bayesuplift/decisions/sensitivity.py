@@ -113,17 +113,24 @@ def _smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
     ordered = log_weight.transpose(CHAIN, DRAW)
     if float(np.ptp(ordered.values)) == 0.0:  # the alternative is the stated prior
         return xr.full_like(ordered, 1.0 / ordered.size), -np.inf
-    # arviz takes log likelihoods, as for leave-one-out, and turns their sign: weights go in with theirs turned
-    smoothed, pareto_k = array_stats.psislw(-ordered.values.ravel())
+    # arviz takes log likelihoods, as for leave-one-out, and turns their sign: weights go in with theirs turned. Its fit of
+    # the tail overflows where the alternative lies far away, and Pareto k then says so.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        smoothed, pareto_k = array_stats.psislw(-ordered.values.ravel())
+    if not np.isfinite(smoothed).all() or np.isnan(pareto_k):
+        return ordered, np.inf
     weights = np.exp(smoothed - smoothed.max())
     return ordered.copy(data=(weights / weights.sum()).reshape(ordered.shape)), float(pareto_k)
+
+
+def _of(verdict: str, best: str) -> str:
+    return {"CHOOSE": f" {best}", "CONTINUE": f", with {best} in the lead"}.get(verdict, "")
 
 
 def _sentence(verdicts: Mapping[str, tuple[str, str]], descriptions: dict[str, str], left_out: list[str]) -> str:
     stated = verdicts[STATED]
     differing = [
-        f"under {descriptions[name]} ({name}) the verdict would be {verdict}"
-        + (f" of {best}" if verdict == "CHOOSE" else f", with {best} in the lead")
+        f"under {descriptions[name]} ({name}) the verdict would be {verdict}{_of(verdict, best)}"
         for name, (best, verdict) in verdicts.items()
         if (verdict, best if verdict == "CHOOSE" else "") != (stated[1], stated[0] if stated[1] == "CHOOSE" else "")
     ]

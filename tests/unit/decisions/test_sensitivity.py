@@ -124,7 +124,7 @@ def test_a_prior_that_names_another_arm_is_told() -> None:
     tree = bu.fit("beta_binomial", cells, seed=1)
     tree["closed_form"]["alpha"].loc[{"prior": "weak", "arm": "a"}] += 30.0
     sentence = bu.choose_arm(tree, threshold_of_caring=0.05).verdict.sentence
-    assert "under Beta(0.5, 0.5) (weak) the verdict would be CHOOSE of a" in sentence
+    assert "under Beta(0.5, 0.5) (weak) the verdict would be CHOOSE a" in sentence
 
 
 def test_segments_are_averaged_from_fresh_draws_under_each_prior() -> None:
