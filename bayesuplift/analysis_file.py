@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bayesuplift.dims import ASSIGNMENTS, KINDS, Assignment, Kind
-from bayesuplift.errors import AnalysisError, MissingFileError, did_you_mean, listed
+from bayesuplift.errors import AnalysisError, MissingFileError, did_you_mean, is_finite_number, listed
 from bayesuplift.priors import RatePrior
 
 Role = Literal["primary", "secondary", "guardrail"]
@@ -158,7 +158,7 @@ def read_analysis(path: str | os.PathLike[str]) -> AnalysisFile:
     if not source.is_file():
         raise MissingFileError(f"no analysis file {source}")
     try:
-        content = tomllib.loads(source.read_text(encoding="utf-8"))
+        content = tomllib.loads(source.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AnalysisError(f"{source} is not TOML: {error}") from error
     return _parse(content, name=source.stem, folder=source.parent)
@@ -177,11 +177,14 @@ def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFi
     sections = {key: _section(f"[{key}]", kind, content[key]) for key, kind in _SECTIONS.items() if key in content}
     parsed = tuple(_section(f"[[outcome]] {i + 1}", OutcomeSection, one) for i, one in enumerate(outcomes))
     for one in parsed:
-        if "trials" in content["data"] and one.kind != "binary":
+        if sections["data"].trials is not None and one.kind != "binary":
             raise AnalysisError(
                 f"outcome {one.name!r} is {one.kind}, and [data] trials says that the table holds counts already made, "
                 f"which only a binary outcome can be"
             )
+    data = sections["data"]
+    if data.trials is not None and (data.unit is not None or data.covariates):
+        raise AnalysisError("[data]: unit and covariates are columns of unit rows; with trials, a row holds counts")
     names = [one.name for one in parsed]
     if len(set(names)) < len(names):
         raise AnalysisError(f"two outcomes share a name: {listed(names)}")
@@ -214,12 +217,13 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "assignment": ASSIGNMENTS,
     "engine": ("closed_form", "nuts"),
 }
+_LARGEST_SEED = 2**63 - 1
 _LISTS = ("segments", "covariates")
 _NUMBERS = ("threshold_of_caring", "rope", "prob")
 _FLAGS = ("higher_is_better", "missingness", "predictive")
 
 
-def _value(where: str, key: str, value: Any) -> Any:
+def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901 -- one branch a type of key, read from top to bottom
     """One key's value, of the type that the key has."""
     if key in _CHOICES:
         if value not in _CHOICES[key]:
@@ -240,13 +244,17 @@ def _value(where: str, key: str, value: Any) -> Any:
     expected = float if key in _NUMBERS else bool if key in _FLAGS else int if key == "seed" else str
     if not _is(value, expected):
         raise AnalysisError(f"{where} = {value!r}; expected {_EXPECTED[expected]}")
+    if key == "seed" and not 0 <= value <= _LARGEST_SEED:
+        raise AnalysisError(f"{where} = {value}; expected a whole number from 0 to {_LARGEST_SEED}")
+    if expected is str and not value:
+        raise AnalysisError(f"{where} is empty")
     return float(value) if expected is float else value
 
 
 def _is(value: Any, expected: type) -> bool:
     if isinstance(value, bool):
         return expected is bool
-    return isinstance(value, int | float) if expected is float else isinstance(value, expected)
+    return is_finite_number(value) if expected is float else isinstance(value, expected)
 
 
 def _prior(where: str, value: Any) -> RatePrior:

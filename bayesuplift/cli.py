@@ -102,14 +102,14 @@ def choose(
     as_json: bool,
 ) -> None:
     """Choose an arm from a stored posterior (netCDF), whoever made it."""
-    from bayesuplift.decisions.choice import Standards, choose_arm  # noqa: PLC0415 -- --help must not wait for xarray
+    from bayesuplift.decisions.choice import choose_arm  # noqa: PLC0415 -- --help must not wait for xarray
     from bayesuplift.posterior.storage import load  # noqa: PLC0415 -- the same
     from bayesuplift.report.content import Report  # noqa: PLC0415 -- the same
     from bayesuplift.report.render import write_report  # noqa: PLC0415 -- the same
 
     tree = load(posterior, name)
-    options = Standards(threshold_of_caring=threshold, rope=rope, higher_is_better=not lower_is_better)
-    written = Report.of(tree, choose_arm(tree, **options), options=options)
+    choice = choose_arm(tree, threshold_of_caring=threshold, rope=rope, higher_is_better=not lower_is_better)
+    written = Report.of(tree, choice)
     if report is not None:
         write_report(report, written)
     _finish(written.facts(), as_json=as_json)

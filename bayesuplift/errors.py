@@ -72,7 +72,12 @@ def is_finite_number(value: object) -> bool:
     >>> is_finite_number(0.5), is_finite_number(True), is_finite_number("0.5"), is_finite_number(float("nan"))
     (True, False, False, False)
     """
-    return not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def listed(names: Iterable[object], limit: int = 12) -> str:

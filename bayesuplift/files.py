@@ -10,6 +10,24 @@ from bayesuplift.errors import UnreadableFileError
 
 
 @contextmanager
+def folder_within(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a folder of its own inside `path`, which is made where it is not there; it is gone when the block ends.
+
+    Raises
+    ------
+    UnreadableFileError
+        The folder, or a file in it, cannot be written.
+    """
+    target = Path(path)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=".partial.", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise UnreadableFileError(f"cannot write {target}: {error}") from error
+
+
+@contextmanager
 def whole_or_nothing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path to write to; when the block ends well, what was written takes the name `path`, else nothing changes.
 
@@ -19,13 +37,7 @@ def whole_or_nothing(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder or the file cannot be written.
     """
     target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=target.parent, prefix=f".{target.name}.", ignore_cleanup_errors=True
-        ) as folder:
-            partial = Path(folder) / target.name
-            yield partial
-            partial.replace(target)
-    except OSError as error:
-        raise UnreadableFileError(f"cannot write {target}: {error}") from error
+    with folder_within(target.parent) as folder:
+        partial = folder / target.name
+        yield partial
+        partial.replace(target)

@@ -6,6 +6,7 @@ from bayesuplift.errors import ArgumentError, is_finite_number
 
 # Below this the exact comparison does not reach its stated accuracy, and half of the prior lies within 10^-3 of 0 or 1.
 _SMALLEST = 0.1
+_LARGEST = 1e12  # beyond it counts would drown in rounding
 _SCEPTICAL_SD = 0.1
 
 
@@ -16,7 +17,7 @@ class RatePrior:
     Parameters
     ----------
     alpha, beta
-        Shape parameters, finite and at least 0.1. The default is the uniform distribution.
+        Shape parameters, from 0.1 to 1e12. The default is the uniform distribution.
 
     Raises
     ------
@@ -31,8 +32,10 @@ class RatePrior:
         """Refuse parameters that are no distribution."""
         for name in ("alpha", "beta"):
             value = getattr(self, name)
-            if not is_finite_number(value) or value < _SMALLEST:
-                raise ArgumentError(f"RatePrior: {name} = {value!r}; give a finite number of at least {_SMALLEST}")
+            if not is_finite_number(value) or not _SMALLEST <= value <= _LARGEST:
+                raise ArgumentError(
+                    f"RatePrior: {name} = {value!r}; give a number of at least {_SMALLEST}, to {_LARGEST:g}"
+                )
             object.__setattr__(self, name, float(value))
 
     def __str__(self) -> str:
@@ -55,5 +58,5 @@ class RatePrior:
             Myles, 2004, section 5.5, on sceptical priors); by the delta method alpha + beta = 2 / (0.1^2 r (1 - r)).
         """
         size = 2.0 / (_SCEPTICAL_SD**2 * pooled_rate * (1.0 - pooled_rate))
-        strong = RatePrior(size * pooled_rate, size * (1.0 - pooled_rate))
+        strong = RatePrior(min(size * pooled_rate, _LARGEST), min(size * (1.0 - pooled_rate), _LARGEST))
         return {"stated": self, "weak": RatePrior(0.5, 0.5), "strong": strong}

@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from bayesuplift.analysis_file import AnalysisFile, OutcomeSection, read_analysis
 from bayesuplift.data.cells import Cells
-from bayesuplift.data.checks import Check, duplicates, missingness, sample_ratio
+from bayesuplift.data.checks import Check, duplicates, missingness, randomization, sample_ratio
 from bayesuplift.data.readers import read_cells, read_counts
 from bayesuplift.decisions.choice import Standards, choose_arm
-from bayesuplift.errors import DataWarning
+from bayesuplift.errors import DataWarning, UnreadableFileError
+from bayesuplift.files import folder_within
 from bayesuplift.inference.fit import fit, model_for
 from bayesuplift.posterior.predictive import predictive_check
 from bayesuplift.posterior.storage import save
@@ -71,22 +72,31 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
 def write_results(folder: str | os.PathLike[str], report: Report) -> list[Path]:
     """Write `posterior.nc`, `result.json`, `report.md` and `report.html` into a folder; return their paths."""
     target = Path(folder)
+    occupied = [name for name in FILES if (target / name).is_dir()]
+    if occupied:
+        raise UnreadableFileError(f"cannot write {target / occupied[0]}: it is a folder")
     posteriors: dict[str, xr.DataTree] = {}
     for result in report.outcomes:
         outcome = str(result.posterior.attrs["outcome"])
         posteriors[outcome] = result.posterior
         posteriors |= {f"{outcome} by {one.factor}": one.posterior for one in result.segmentations}
-    save(posteriors, target / FILES[0])
-    for name in FILES[1:]:
-        write_report(target / name, report)
+    # All four are whole before the first takes its name: a folder never holds the results of two runs.
+    with folder_within(target) as staged:
+        save(posteriors, staged / FILES[0])
+        for name in FILES[1:]:
+            write_report(staged / name, report)
+        for name in FILES:
+            (staged / name).replace(target / name)
     return [target / name for name in FILES]
 
 
 def check(path: str | os.PathLike[str]) -> list[Check]:
     """Read the data of an analysis file and check them; fit nothing."""
     analysis = read_analysis(path)
+    for outcome in analysis.outcomes:
+        model_for(analysis.model.name, outcome=outcome.name, kind=outcome.kind)
     cells = [_read(analysis, outcome) for outcome in analysis.outcomes]
-    return _data_checks(analysis, cells[0])
+    return [randomization(analysis.data.assignment), *_data_checks(analysis, cells[0])]
 
 
 def output_folder(path: str | os.PathLike[str]) -> Path:
@@ -182,7 +192,6 @@ def _decide(
         posterior=posterior,
         choice=choose_arm(posterior, checks=others, **options),
         role=outcome.role,
-        options=options,
         model_checks=predictive_check(posterior, cells, seed=next(seeds)) if analysis.checks.predictive else (),
         segmentations=tuple(segmentations),
     )

@@ -167,14 +167,19 @@ def _revenue(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any]
         frame,
         roles,
         # The ratio is taken before the logarithm: amounts that are nearly equal keep their differences.
-        {"z": nw.when(finite).then(y), "log": nw.when(positive).then(y / scale).log()},
+        # The variance is taken about that amount: a large mean does not eat the digits of the deviations.
+        {
+            "y": nw.when(finite).then(y),
+            "z": nw.when(finite).then(y - scale),
+            "log": nw.when(positive).then(y / scale).log(),
+        },
         {
             "n": nw.len(),
             "finite": nw.col("z").count(),
-            "total": nw.col("z").sum(),
+            "total": nw.col("y").sum(),
             "variance": nw.col("z").var(ddof=0),
-            "minimum": nw.col("z").min(),
-            "maximum": nw.col("z").max(),
+            "minimum": nw.col("y").min(),
+            "maximum": nw.col("y").max(),
             "positives": nw.col("log").count(),
             "sum_log": nw.col("log").sum(),
             "variance_log": nw.col("log").var(ddof=0),

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
-from typing import Final, cast
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, cast
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,17 @@ _NEVER_NEGATIVE: Final = (
 _TILT: Final = math.pi / 3
 
 
+class _CopiedTable:
+    """A field that gives a copy of its table each time, because a pandas table cannot be made read-only."""
+
+    def __get__(self, instance: object, owner: type) -> pd.DataFrame | None:
+        table: pd.DataFrame | None = None if instance is None else vars(instance)["_frequencies"]
+        return None if table is None else table.copy()
+
+    def __set__(self, instance: object, value: pd.DataFrame | None) -> None:
+        vars(instance)["_frequencies"] = value
+
+
 @dataclass(frozen=True, eq=False)
 class Cells:
     """Sufficient statistics of an outcome by arm, or by segment and arm.
@@ -52,7 +64,7 @@ class Cells:
         stays, with n = 0 and zeros throughout (its maximum, too).
     frequencies
         For counts: one row for each distinct (segment position, arm position, value, exposure) with its number of
-        units `n`; without segments the position is 0. None for other kinds.
+        units `n`; without segments the position is 0. A copy each time. None for other kinds.
     quantiles
         For revenue: quantiles of the positive amounts (probability, arm), in outcome units, NaN for an arm without a
         positive amount. None for other kinds, and where only cells were ever known.
@@ -67,7 +79,7 @@ class Cells:
     outcome: str
     kind: Kind
     statistics: xr.Dataset
-    frequencies: pd.DataFrame | None = None
+    frequencies: _CopiedTable = _CopiedTable()
     quantiles: xr.DataArray | None = None
 
     def __post_init__(self) -> None:
@@ -97,6 +109,10 @@ class Cells:
         object.__setattr__(self, "statistics", statistics)
         if self.kind == "count":
             object.__setattr__(self, "frequencies", _checked_frequencies(self.frequencies, statistics))
+        if self.quantiles is not None:
+            values = np.array(self.quantiles.to_numpy(), dtype=np.float64)
+            values.flags.writeable = False
+            object.__setattr__(self, "quantiles", self.quantiles.copy(data=values))
 
     def __eq__(self, other: object) -> bool:
         """Whether both say the same, to the digits of the fingerprint."""
@@ -104,6 +120,10 @@ class Cells:
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle through the constructor: a copy is validated and read-only, too."""
+        return type(self), tuple(getattr(self, part.name) for part in fields(self))
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -180,29 +200,30 @@ class Cells:
             },
             "statistics": {name: _ten_digits_of(self._values(name)) for name in VARIABLES[self.kind]},
         }
-        if self.frequencies is not None:
-            facts["frequencies"] = {
-                name: _ten_digits_of(self.frequencies[name].to_numpy()) for name in FREQUENCY_COLUMNS
-            }
+        if (table := self.frequencies) is not None:
+            facts["frequencies"] = {name: _ten_digits_of(table[name].to_numpy()) for name in FREQUENCY_COLUMNS}
         canonical = json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def by(self, *factors: str) -> "Cells":
+    def by(self, *factors: str | Iterable[str]) -> "Cells":
         """Cells with these factors only, the others merged; no factor merges all segments into none.
 
         Parameters
         ----------
         *factors
-            Names of factors, as in `factors` or as the columns were called.
+            Names of factors, as in `factors` or as the columns were called; or one list of them.
 
         Raises
         ------
         FactorNotFoundError
             There is no such factor.
         """
-        kept = [self._factor(name) for name in factors]
+        names: Iterable[object] = factors
+        if len(factors) == 1 and not isinstance(factors[0], str) and isinstance(factors[0], Iterable):
+            names = tuple(factors[0])
+        kept = [self._factor(name) for name in names]
         if len(set(kept)) != len(kept):
-            raise ArgumentError(f"a factor is named twice: {listed(factors)}. Name each once.")
+            raise ArgumentError(f"a factor is named twice: {listed(names)}. Name each once.")
         if not self.factors:
             return self
         levels = {factor: [str(level) for level in self.statistics[factor].to_numpy()] for factor in kept}
@@ -212,13 +233,15 @@ class Cells:
         )
         statistics = statistics_dataset(merged, self.design, coordinates)
         frequencies = None
-        if self.frequencies is not None:
-            moved = self.frequencies.assign(segment=position[self.frequencies[SEGMENT].to_numpy()])
+        if (table := self.frequencies) is not None:
+            moved = table.assign(segment=position[table[SEGMENT].to_numpy()])
             keys = list(FREQUENCY_COLUMNS[:-1])
             frequencies = moved.groupby(keys, sort=True)[N].sum().reset_index()
         return replace(self, statistics=statistics, frequencies=frequencies)
 
-    def _factor(self, name: str) -> str:
+    def _factor(self, name: object) -> str:
+        if not isinstance(name, str):
+            raise ArgumentError(f"{name!r} is given as a factor; expected its name as text, such as by('channel').")
         for candidate in (name, factor_name(name)):
             if candidate in self.factors:
                 return candidate

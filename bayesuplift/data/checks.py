@@ -17,11 +17,12 @@ from bayesuplift.data.frames import (
     require_columns,
     schema_of,
     translated,
+    with_exact_keys,
     with_settled_objects,
 )
 from bayesuplift.data.labels import label, names_of
 from bayesuplift.data.validation import diagnose, key_faults
-from bayesuplift.errors import ArgumentError, DataError, listed
+from bayesuplift.errors import ArgumentError, DataError, is_finite_number, listed
 
 LEVEL: Final = 0.001
 """A check fails below this p-value: an experiment is stopped for it, so a false alarm must be rare."""
@@ -137,7 +138,7 @@ def missingness(source: Any, *, arm: str, columns: str | Iterable[str]) -> Check
     named = names_of(columns, "columns")
     if not named:
         raise ArgumentError("columns is empty; name at least one column to look at.")
-    frame = _opened(source, {"arm": arm} | {f"columns[{i}]": column for i, column in enumerate(named)}, [arm, *named])
+    frame = _opened(source, {"arm": arm} | {f"columns[{i}]": column for i, column in enumerate(named)}, [*named], arm)
     schema = schema_of(frame)
     diagnose(frame, key_faults(arm, "arm", schema[arm]))
     flags = {}
@@ -190,7 +191,7 @@ def duplicates(source: Any, *, unit: str) -> Check:
     BayesupliftError
         The source cannot be opened, or the column is not there.
     """
-    frame = _opened(source, {"unit": unit}, [unit])
+    frame = _opened(source, {"unit": unit}, [], unit)
     key = nw.col(unit)
     counted = frame.select(
         rows=nw.len(), missing=key.is_null().cast(nw.Int64).sum(), distinct=key.n_unique().cast(nw.Int64)
@@ -209,6 +210,18 @@ def duplicates(source: Any, *, unit: str) -> Check:
     return Check(name="duplicates", passed=passed, facts=facts, sentence=sentence)
 
 
+def randomization(assignment: str) -> Check:
+    """Whether arms were assigned at random: fails for an observational design, which nothing here adjusts."""
+    passed = assignment == "randomized"
+    sentence = (
+        "Units were assigned to arms at random, by the design."
+        if passed
+        else "Units were not assigned to arms at random and this model adjusts for nothing, so a difference between "
+        "arms is not an effect."
+    )
+    return Check(name="assignment", passed=passed, facts={"assignment": assignment}, sentence=sentence)
+
+
 def checks_of(cells: Cells) -> list[Check]:
     """The checks that cells alone allow: the sample ratio where the design has an intended split, else none."""
     return [] if cells.design.intended_split is None else [sample_ratio(cells)]
@@ -223,12 +236,18 @@ def _split_of(
         split: Mapping[Any, float] | None = intended_split
         if split is None and counts.design.intended_split is not None:
             split = dict(zip(counts.design.arms, counts.design.intended_split, strict=True))
-    else:
-        observed = {str(arm): int(n) for arm, n in counts.items()}
+    elif isinstance(counts, Mapping):
+        wrong = [arm for arm, n in counts.items() if not is_finite_number(n) or n < 0 or n != int(n)]
+        if wrong:
+            raise DataError(f"the count of {listed(wrong)} is not a whole number of units, 0 or more.")
+        observed = {label(arm): int(n) for arm, n in counts.items()}
+        if len(observed) < len(counts):
+            raise DataError(f"two arms have the same label: {listed(map(label, counts))}. Give every arm its own.")
         split = intended_split
-        negative = [arm for arm, n in counts.items() if n < 0 or n != int(n)]
-        if negative:
-            raise DataError(f"the count of {listed(negative)} is not a whole number of units, 0 or more.")
+    else:
+        raise ArgumentError(
+            f"counts is a {type(counts).__name__}; expected cells, or a mapping from arm to the number of its units."
+        )
     if split is None:
         raise ArgumentError("no intended split is known; give intended_split, such as {'control': 1, 'offer': 1}.")
     design = design_of(observed, control=next(iter(observed), ""), intended_split=split)
@@ -246,7 +265,7 @@ def _homogeneity(missing: np.ndarray[Any, np.dtype[np.float64]], n: np.ndarray[A
     return float(special.chdtrc(len(n) - 1, statistic))
 
 
-def _opened(source: Any, named: dict[str, str], columns: list[str]) -> Frame:
-    frame = open_frame(source)
+def _opened(source: Any, named: dict[str, str], columns: list[str], key: str) -> Frame:
+    frame = open_frame(source, [key])
     require_columns(schema_of(frame), named)
-    return with_settled_objects(frame, columns)
+    return with_exact_keys(with_settled_objects(frame, [key, *columns], [key]), [key])

@@ -20,6 +20,7 @@ from bayesuplift.data.aggregation import Groups
 from bayesuplift.data.assembly import cells_of
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import design_of
+from bayesuplift.data.frames import literal_path
 from bayesuplift.data.labels import names_of
 from bayesuplift.dims import Kind
 from bayesuplift.errors import (
@@ -203,7 +204,7 @@ def _verify(content: bytes, source: object) -> None:
 def _from_parquet(source: Path) -> pd.DataFrame:
     """A Parquet file, verified through the publisher's CSV written from it."""
     try:
-        table = duckdb.connect().read_parquet(str(source)).df()
+        table = duckdb.connect().read_parquet(literal_path(source), hive_partitioning=False).df()
     except duckdb.Error as error:
         raise UnreadableFileError(f"'{source}' is not a readable Parquet file: {str(error).strip()}") from error
     absent = [name for name in HILLSTROM_COLUMNS if name not in table.columns]

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import cast
 
-from bayesuplift.data.labels import natural_order
+from bayesuplift.data.labels import label_among, natural_order
 from bayesuplift.dims import ASSIGNMENTS, Assignment
-from bayesuplift.errors import ArgumentError, ArmNotFoundError, DataError, did_you_mean, listed
+from bayesuplift.errors import ArgumentError, ArmNotFoundError, DataError, did_you_mean, is_finite_number, listed
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,10 @@ class Design:
         ArmNotFoundError
             There is no such arm.
         """
-        if str(arm) not in self.arms:
+        text = label_among(arm, self.arms)
+        if text not in self.arms:
             raise _no_arm(arm, self.arms)
-        return self.arms.index(str(arm))
+        return self.arms.index(text)
 
 
 def design_of(
@@ -115,7 +118,12 @@ def design_of(
                 f"intended_split is a {type(intended_split).__name__}; expected a mapping from arm to weight, such as "
                 f"{dict.fromkeys(labels, 1)}."
             )
-        weights = {str(arm): weight for arm, weight in intended_split.items()}
+        weights: dict[str, float] = {}
+        for arm, weight in intended_split.items():
+            text = label_among(arm, labels)
+            if text in weights:
+                raise ArgumentError(f"intended_split names the arm '{text}' twice. Give every arm one weight.")
+            weights[text] = weight
         for arm in weights:
             if arm not in labels:
                 raise _no_arm(arm, labels, "intended_split")
@@ -123,7 +131,7 @@ def design_of(
         if absent:
             raise ArgumentError(f"intended_split leaves out {listed(absent)}. Give every arm a weight.")
         split = tuple(weights[arm] for arm in labels)
-    return Design(arms=labels, control=str(control), assignment=assignment, intended_split=split)
+    return Design(arms=labels, control=label_among(control, labels), assignment=assignment, intended_split=split)
 
 
 def _no_arm(arm: object, arms: Iterable[str], role: str = "") -> ArmNotFoundError:
@@ -137,9 +145,24 @@ def _normalised(arms: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, 
     """Weights of arms as shares that sum to one."""
     if len(weights) != len(arms):
         raise ArgumentError(f"intended_split has {len(weights)} weights; expected one for each of {listed(arms)}.")
-    for arm, weight in zip(arms, weights, strict=True):
-        numeric = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not numeric or not math.isfinite(weight) or weight <= 0:
-            raise ArgumentError(f"intended_split gives the arm '{arm}' the weight {weight!r}; expected more than 0.")
-    whole = math.fsum(weights)
-    return {arm: weight / whole for arm, weight in zip(arms, weights, strict=True)}
+    numbers = [_weight(arm, weight) for arm, weight in zip(arms, weights, strict=True)]
+    try:
+        whole = math.fsum(numbers)
+    except OverflowError:
+        whole = math.inf
+    shares = {arm: number / whole for arm, number in zip(arms, numbers, strict=True)}
+    if min(shares.values()) == 0:
+        raise ArgumentError(
+            f"intended_split has weights too large or too far apart to be shares: {listed(numbers)}. Give them as "
+            f"shares of units, such as 0.5."
+        )
+    return shares
+
+
+def _weight(arm: str, weight: object) -> float:
+    """A weight as a float, whatever type of real number it came in."""
+    if is_finite_number(weight) or (isinstance(weight, Decimal) and weight.is_finite()):
+        number = float(cast("float", weight))
+        if 0 < number < math.inf:
+            return number
+    raise ArgumentError(f"intended_split gives the arm '{arm}' the weight {weight!r}; expected more than 0.")

@@ -1,7 +1,7 @@
 """Data by unit: one row a unit, validated once and then immutable."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -93,6 +93,12 @@ class Experiment:
         """Number of units."""
         return len(self.outcome)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle through the constructor: a copy is validated and read-only, too."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        values |= {"covariates": dict(self.covariates), "segments": dict(self.segments)}
+        return type(self), tuple(values.values())
+
     def cells(self, segments: str | Iterable[str] | None = None) -> Cells:
         """Cells of these units, through the same aggregation as `read_cells`.
 
@@ -142,6 +148,14 @@ def texts_of(column: nw.Series[Any]) -> NDArray[np.str_]:
     values = column.to_list()
     texts = {value: "" if is_missing(value) else label(value) for value in set(values)}
     return np.array([texts[value] for value in values], dtype=np.str_)
+
+
+def units_of(column: nw.Series[Any]) -> NDArray[np.generic]:
+    """Names of units (unit,) in a type that keeps every one as it is."""
+    values = column.to_list()
+    array = np.array(values)
+    # NumPy makes floats of integers on both sides of 2^63, and text of numbers beside text.
+    return array if array.tolist() == values else np.array(values, dtype=object)
 
 
 def _read_only(values: ArrayLike, dtype: type[np.generic] | None = None) -> NDArray[Any]:

@@ -1,8 +1,9 @@
 """The seam to the engines: a path or a dataframe goes in, a lazy frame that runs in its own engine comes out."""
 
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy as np
 import pandas as pd
 from narwhals.exceptions import NarwhalsError
 
+from bayesuplift.data.labels import label
 from bayesuplift.errors import (
+    BayesupliftError,
     ColumnNotFoundError,
     DataError,
     FrameTypeError,
@@ -29,9 +32,10 @@ Schema = dict[str, nw.dtypes.DType]
 
 _SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 _LONGEST = 400
+_DELIMITERS = ",;\t|"
 
 
-def open_frame(source: Any) -> Frame:
+def open_frame(source: Any, text: Collection[str] = ()) -> Frame:
     """Open a table in the engine that it lives in; nothing is read yet.
 
     Parameters
@@ -39,6 +43,9 @@ def open_frame(source: Any) -> Frame:
     source
         A path to a CSV, TSV (also with .gz) or Parquet file, which DuckDB reads; or any dataframe that narwhals knows:
         pandas, polars (eager or lazy), a PyArrow table, a DuckDB relation and others.
+    text
+        Columns that a CSV or TSV file is to give as they are written: a type guessed for them would merge "1.10" and
+        "1.1". Names that are not there are passed over; other sources have types of their own.
 
     Raises
     ------
@@ -50,7 +57,7 @@ def open_frame(source: Any) -> Frame:
         The source is neither a path nor a dataframe.
     """
     if isinstance(source, str | os.PathLike):
-        return _open_file(Path(os.fspath(source)))
+        return _open_file(Path(os.fspath(source)), text)
     with translated("the dataframe"):
         try:
             frame = nw.from_native(nw.to_native(source, pass_through=True))
@@ -127,26 +134,42 @@ def numbered(frame: Frame, name: str) -> Frame | None:
     return None
 
 
-def with_settled_objects(frame: Frame, columns: list[str]) -> Frame:
-    """Give pandas columns of plain objects (such as True, False, None) the type that their values have."""
+def with_exact_keys(frame: Frame, keys: Collection[str]) -> Frame:
+    """Keys of types that DuckDB hands to pandas as floats as text, so that long codes stay apart in every reader."""
+    if not frame.implementation.is_duckdb():
+        return frame
+    schema = frame.collect_schema()
+    wide = [key for key in keys if schema[key] in (nw.Int128, nw.UInt128) or schema[key].is_decimal()]
+    return frame.with_columns(**{key: nw.col(key).cast(nw.String) for key in wide}) if wide else frame
+
+
+def with_settled_objects(frame: Frame, columns: Collection[str], keys: Collection[str] = ()) -> Frame:
+    """Give pandas columns of plain objects (such as True, False, None) the type that their values have.
+
+    Of `keys`, some of `columns`, no two different values become one.
+    """
     if not frame.implementation.is_pandas():
         return frame
     native: pd.DataFrame = frame.collect().to_native()
     objects = [column for column in columns if native[column].dtype == object]
     if not objects:
         return frame
-    settled = {column: _settled(native[column]) for column in objects}
+    settled = {column: _settled(native[column], is_key=column in keys) for column in objects}
     return nw.from_native(native.assign(**settled)).lazy()
 
 
-def _settled(column: "pd.Series[Any]") -> "pd.Series[Any]":
+def _settled(column: "pd.Series[Any]", *, is_key: bool) -> "pd.Series[Any]":
     """The column typed by its values; one of truth values and numbers together counts as numbers."""
-    if pd.api.types.infer_dtype(column, skipna=True) in ("mixed", "mixed-integer", "decimal"):
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind in ("mixed", "mixed-integer", "decimal") or (is_key and kind == "mixed-integer-float"):
         present = [value for value in column if not (pd.api.types.is_scalar(value) and pd.isna(value))]
         if any(pd.api.types.is_list_like(value) for value in present):
             raise DataError(f"the column '{column.name}' holds lists; expected text, numbers, truth values or dates.")
         if all(isinstance(value, bool | int | float | Decimal | np.number | np.bool_) for value in present):
-            return column.astype("Float64")
+            if is_key and any(isinstance(value, Decimal) or float(value) != value for value in present):
+                return column.map(label, na_action="ignore").astype("string")
+            if kind != "mixed-integer-float":
+                return column.astype("Float64")
     return column.convert_dtypes()
 
 
@@ -155,9 +178,15 @@ def translated(what: str) -> Iterator[None]:
     """Translate an engine's own exception into one of ours, with its first words."""
     try:
         yield
+    except BayesupliftError:
+        raise
     except _engine_errors() as error:
         text = str(error).strip()[:_LONGEST]
         raise DataError(f"{what} could not be read by its engine: {text}. Check its contents and types.") from error
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{what} names a file that is not there: {str(error)[:_LONGEST]}.") from error
+    except OSError as error:
+        raise UnreadableFileError(f"{what} could not be read from its file: {str(error)[:_LONGEST]}.") from error
 
 
 def _engine_errors() -> tuple[type[BaseException], ...]:
@@ -170,7 +199,7 @@ def _engine_errors() -> tuple[type[BaseException], ...]:
     return tuple(errors)
 
 
-def _open_file(path: Path) -> Frame:
+def _open_file(path: Path, text: Collection[str]) -> Frame:
     """A file as a DuckDB relation, which keeps its connection alive by itself."""
     if not path.exists():
         raise MissingFileError(f"no file at '{path}'. Check the path; it is taken from '{Path.cwd()}' if relative.")
@@ -183,16 +212,58 @@ def _open_file(path: Path) -> Frame:
     connection = duckdb.connect()
     try:
         if name.endswith(".parquet"):
-            relation = connection.read_parquet(str(path))
+            # A folder named y=1 is not to become a column y, over the one in the file.
+            relation = connection.read_parquet(literal_path(path), hive_partitioning=False)
         else:
-            # Every row is looked at before a type is settled (sample_size): otherwise text far down in a column of
-            # numbers would stop the query half-way, with the engine's words instead of ours.
-            # Tabs are named for TSV; a comma is not for CSV, where semicolons are common, too.
-            options = {"delimiter": "\t"} if ".tsv" in path.suffixes else {}
-            relation = connection.read_csv(str(path), header=True, sample_size=-1, **options)
+            relation = _read_csv(connection, path, text)
     except duckdb.Error as error:
         raise UnreadableFileError(
             f"'{path}' is not a readable {'Parquet' if name.endswith('.parquet') else 'CSV'} file: "
             f"{str(error).strip()[:_LONGEST]}"
         ) from error
     return nw.from_native(relation)
+
+
+def literal_path(path: Path) -> str:
+    """The path with what DuckDB would read as a pattern escaped, so that no other file is read in its place."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path, text: Collection[str]) -> duckdb.DuckDBPyRelation:
+    """A CSV or TSV file, its columns `text` as they are written."""
+    # Tabs are named for TSV; a comma is not for CSV, where semicolons are common, too.
+    options: dict[str, Any] = {"hive_partitioning": False}
+    if path.name.lower().endswith((".tsv", ".tsv.gz")):
+        options["delimiter"] = "\t"
+    written = literal_path(path)
+    try:
+        rows = connection.read_csv(written, header=False, all_varchar=True, **options).limit(1).fetchall()
+        first = rows[0] if rows else ()
+    except duckdb.Error:
+        first = ()  # The header alone could not be made out; the reading below says why, if it fails as well.
+    # Every row is looked at before a type is settled (sample_size): otherwise text far down in a column of numbers
+    # would stop the query half-way, with the engine's words instead of ours.
+    options |= {"header": True, "sample_size": -1}
+    as_written = {name: "VARCHAR" for name in first if name in text}
+    relation = connection.read_csv(written, **options, **({"dtype": as_written} if as_written else {}))
+    found = relation.columns
+    if len(found) == 1 and any(mark in found[0] for mark in _DELIMITERS):
+        raise UnreadableFileError(
+            f"'{path}' came out as one column, named {found[0]!r}; expected several. Either its rows differ in their "
+            f"number of fields, or its delimiter was not found: check the rows, and that the suffix is .tsv for tabs."
+        )
+    # DuckDB renames a repeated name, so that the column asked for would be whichever came first.
+    repeated = [
+        name for i, name in enumerate(first) if name in first[:i] and len(found) == len(first) and found[i] != name
+    ]
+    if repeated:
+        raise UnreadableFileError(
+            f"'{path}' has more than one column named {listed(dict.fromkeys(repeated))}; expected every name once. "
+            f"Rename or drop the others."
+        )
+    missed = [
+        name for name, dtype in zip(found, relation.dtypes, strict=True) if name in text and str(dtype) != "VARCHAR"
+    ]
+    if missed:
+        relation = connection.read_csv(written, **options, dtype=dict.fromkeys(missed, "VARCHAR") | as_written)
+    return relation

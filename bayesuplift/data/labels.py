@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,24 @@ def label(value: object) -> str:
     >>> label(1), label(dt.datetime(2008, 3, 20)), label(0.5)
     ('1', '2008-03-20', '0.5')
     """
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
     if isinstance(value, dt.datetime) and value.time() == dt.time(0) and value.tzinfo is None:
         return value.date().isoformat()
     return str(value.item() if isinstance(value, np.generic) else value)
+
+
+def label_among(value: object, labels: Collection[str]) -> str:
+    """Label of a value that a caller gives, as it stands in the data: a file writes True as true or TRUE.
+
+    >>> label_among(True, ["false", "true"]), label_among("b", ["a"])
+    ('true', 'b')
+    """
+    text = label(value)
+    if text in labels or not isinstance(value, bool | np.bool_):
+        return text
+    alike = [candidate for candidate in labels if candidate.lower() == text.lower()]
+    return alike[0] if len(alike) == 1 else text
 
 
 def _number(text: str) -> float | None:

@@ -1,7 +1,7 @@
 """Readers: a file or a dataframe goes in, validated cells or units come out."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -10,7 +10,7 @@ from bayesuplift.data.aggregation import Groups, Roles, aggregate
 from bayesuplift.data.assembly import cells_of, warn_of_gaps
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import design_of
-from bayesuplift.data.experiment import Experiment, numbers_of, texts_of
+from bayesuplift.data.experiment import Experiment, numbers_of, texts_of, units_of
 from bayesuplift.data.frames import (
     Frame,
     Schema,
@@ -20,6 +20,7 @@ from bayesuplift.data.frames import (
     require_columns,
     schema_of,
     translated,
+    with_exact_keys,
     with_settled_objects,
 )
 from bayesuplift.data.labels import label, names_of
@@ -34,9 +35,14 @@ from bayesuplift.data.validation import (
     key_faults,
     number_faults,
     number_of,
+    schema_safe_name,
 )
 from bayesuplift.dims import Assignment
-from bayesuplift.errors import ArgumentError
+from bayesuplift.errors import ArgumentError, DataError
+
+_LARGEST: Final = 2**53
+"""The whole number up to which a float holds every one."""
+_WIDE: Final = (nw.Int64, nw.UInt64, nw.Int128, nw.UInt128, nw.Float64)
 
 
 @translated("the table")
@@ -173,6 +179,9 @@ def read_counts(
         number[role] = number_of(column, schema[column])
         faults.append(Fault(column, role, number[role] < 0, "is negative", whole))
         faults.append(Fault(column, role, number[role] % 1 != 0, "is fractional", whole))
+        if schema[column] in _WIDE or schema[column].is_decimal():
+            advice = "Whole numbers beyond it would be rounded: check the column."
+            faults.append(Fault(column, role, nw.col(column) > _LARGEST, f"is above 2^53 ({_LARGEST:,})", advice))
     above = number["successes"] > number["trials"]
     faults.append(Fault(successes, "successes", above, f"is above the trials ('{trials}')", "Check both columns."))
     diagnose(frame, faults)
@@ -184,6 +193,8 @@ def read_counts(
         levels={factor: [label(value) for value in found[f"k{i}"]] for i, factor in enumerate(factors)},
         statistics={name: np.array(found[name], dtype=np.float64) for name in ("n", "total")},
     )
+    if groups.statistics["n"].max() > _LARGEST:
+        raise DataError(f"the column '{trials}' (trials) adds up to more than 2^53 in a cell; sums would be rounded.")
     design = design_of(groups.arm, control=control, assignment=assignment, intended_split=intended_split)
     cells = cells_of(groups, design=design, outcome=outcome or successes, kind="binary")
     warn_of_gaps(cells)
@@ -251,7 +262,8 @@ def read_experiment(
     check_roles(alone | {"segment": factors})
     check_roles(alone | {"covariate": inputs})
     opened, schema = _opened(source, named, factors, inputs)
-    table = collect_frame(opened.select(*dict.fromkeys([*named.values(), *factors, *inputs])))
+    opened, twins = _with_numbers(opened, source, [name for name in inputs if name in factors])
+    table = collect_frame(opened.select(*dict.fromkeys([*named.values(), *factors, *inputs, *twins.values()])))
     frame = table.lazy()
     check_numeric(frame, outcome, "outcome", schema[outcome])
     if propensity is not None:
@@ -270,8 +282,11 @@ def read_experiment(
         outcome_name=outcome,
         arm=np.array([position[value] for value in arms], dtype=np.intp),
         outcome=numbers_of(table[outcome]),
-        unit=None if unit is None else np.array(table[unit].to_list()),
-        covariates={name: numbers_of(table[name]) if numbers[name] else texts_of(table[name]) for name in inputs},
+        unit=None if unit is None else units_of(table[unit]),
+        covariates={
+            name: numbers_of(table[twins.get(name, name)]) if name in twins or numbers[name] else texts_of(table[name])
+            for name in inputs
+        },
         segments={name: texts_of(table[name]) for name in factors},
         propensity=None if propensity is None else numbers_of(table[propensity]),
     )
@@ -283,7 +298,9 @@ def _opened(
     source: Any, named: Mapping[str, str], factors: tuple[str, ...], inputs: tuple[str, ...] = ()
 ) -> tuple[Frame, Schema]:
     """The frame and its schema, after the columns were looked for."""
-    frame = open_frame(source)
+    keys = [named[role] for role in ("arm", "unit") if role in named]
+    keys += factors
+    frame = open_frame(source, keys)
     schema = schema_of(frame)
     require_columns(schema, named)
     for role, columns in (("segment", factors), ("covariate", inputs)):
@@ -293,5 +310,24 @@ def _opened(
     for role in ("arm", "unit"):
         if role in named:
             check_key(named[role], role, schema[named[role]])
-    frame = with_settled_objects(frame, list(dict.fromkeys([*named.values(), *factors, *inputs])))
+    frame = with_settled_objects(
+        frame, list(dict.fromkeys([*named.values(), *factors, *inputs])), [key for key in keys if key not in inputs]
+    )
+    frame = with_exact_keys(frame, keys)
     return frame, schema_of(frame)
+
+
+def _with_numbers(frame: Frame, source: Any, shared: list[str]) -> tuple[Frame, dict[str, str]]:
+    """Numbers beside the text of columns that are factors and covariates, and the names these have in the frame."""
+    schema = schema_of(frame)
+    as_text = [name for name in shared if schema[name] == nw.String]
+    if not as_text or not frame.implementation.is_duckdb():
+        return frame, {}
+    guessed = schema_of(open_frame(source))
+    twins: dict[str, str] = {}
+    for name in as_text:
+        if guessed[name].is_numeric() or guessed[name] == nw.Boolean:
+            twins[name] = schema_safe_name([*schema, *twins.values()])
+    if not twins:
+        return frame, {}
+    return frame.with_columns(**{twin: nw.col(name).cast(guessed[name]) for name, twin in twins.items()}), twins

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Required, TypedDict
 
+import numpy as np
 import xarray as xr
 
-from bayesuplift.data.checks import Check, sample_ratio
+from bayesuplift.data.checks import Check, randomization, sample_ratio
 from bayesuplift.decisions.comparison import Contrast, compare_closed_form, compare_draws
 from bayesuplift.decisions.proportions import check_options
 from bayesuplift.decisions.sensitivity import prior_sensitivity
 from bayesuplift.decisions.verdict import Verdict, decide
-from bayesuplift.dims import ARM, CONSTANT_DATA, KINDS, OBSERVED_DATA, SEGMENT, UNIT, Kind, N
+from bayesuplift.dims import ARM, CONSTANT_DATA, KINDS, SEGMENT, UNIT, Kind, N
 from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, is_finite_number, listed
 from bayesuplift.posterior.diagnostics import diagnose
-from bayesuplift.posterior.schema import arms, group, is_closed_form, mean_outcome, validate
+from bayesuplift.posterior.schema import arms, group, is_closed_form, mean_outcome, observed_cells, validate
 
 
 class Standards(TypedDict, total=False):
@@ -46,6 +47,8 @@ class Choice:
         Every check that the verdict rests on.
     exact
         Whether `overall` is in closed form.
+    standards
+        The options that it was made with.
     """
 
     table: xr.Dataset
@@ -54,6 +57,7 @@ class Choice:
     verdict: Verdict
     checks: tuple[Check, ...]
     exact: bool
+    standards: Standards
 
     @property
     def prob_best(self) -> xr.DataArray:
@@ -113,10 +117,11 @@ def choose_arm(
     Notes
     -----
     The verdict's rules, in order: INVALID if any check fails; EQUIVALENT if P(every arm within the ROPE of the best) is at
-    least .95; CHOOSE if the smallest expected loss is at most the threshold; else CONTINUE.
+    least .95; CHOOSE if the smallest expected loss is at most the threshold, from draws with two Monte Carlo errors to
+    spare; else CONTINUE.
     """
     validate(posterior)
-    check_options(rope=rope, prob=prob)
+    check_options(rope=rope, prob=prob, higher_is_better=higher_is_better)
     if not is_finite_number(threshold_of_caring) or threshold_of_caring < 0:
         raise ArgumentError(
             f"threshold_of_caring = {threshold_of_caring!r}; give an expected loss in outcome units, 0 or more"
@@ -154,9 +159,25 @@ def choose_arm(
         threshold=threshold_of_caring,
         rope=rope,
     )
-    if verdict.name != "INVALID" and sensitivity.attrs["sentence"]:
+    if verdict.name == "INVALID":  # under any prior: no arm is named anywhere
+        names = sensitivity["verdict"]
+        invalid, nobody = (names.copy(data=np.full(names.shape, word)) for word in ("INVALID", ""))
+        sensitivity = sensitivity.assign(verdict=invalid, best=nobody)
+        sensitivity.attrs["sentence"] = ""
+    elif sensitivity.attrs["sentence"]:
         verdict = Verdict(verdict.name, verdict.arm, f"{verdict.sentence} {sensitivity.attrs['sentence']}")
-    return Choice(table=table, overall=overall, sensitivity=sensitivity, verdict=verdict, checks=every, exact=exact)
+    standards = Standards(
+        threshold_of_caring=threshold_of_caring, rope=rope, higher_is_better=bool(higher_is_better), prob=prob
+    )
+    return Choice(
+        table=table,
+        overall=overall,
+        sensitivity=sensitivity,
+        verdict=verdict,
+        checks=every,
+        exact=exact,
+        standards=standards,
+    )
 
 
 def population_mean(posterior: xr.DataTree, draws: xr.DataArray) -> xr.DataArray:
@@ -171,8 +192,8 @@ def population_mean(posterior: xr.DataTree, draws: xr.DataArray) -> xr.DataArray
         return draws.mean(UNIT)
     if SEGMENT not in draws.dims:
         return draws
-    observed = group(posterior, OBSERVED_DATA)
-    if observed is None or N not in observed:
+    observed = observed_cells(posterior)
+    if observed is None or SEGMENT not in observed[N].dims:
         raise PosteriorError(
             "segments cannot be averaged: group 'observed_data' has no 'n', the units by segment and arm"
         )
@@ -199,15 +220,15 @@ def _own_checks(posterior: xr.DataTree) -> list[Check]:
     """What the posterior itself says of how the units came into their arms."""
     found = []
     if posterior.attrs.get("assignment") == "observational":
-        sentence = (
-            "Units were not assigned to arms at random and this model adjusts for nothing, so a difference between arms is "
-            "not an effect."
-        )
-        found.append(Check(name="assignment", passed=False, facts={"assignment": "observational"}, sentence=sentence))
-    constant, observed = group(posterior, CONSTANT_DATA), group(posterior, OBSERVED_DATA)
-    if constant is not None and observed is not None and "intended_split" in constant:
-        n = observed[N]
-        units = n.sum([dim for dim in n.dims if dim != ARM])
+        found.append(randomization("observational"))
+    observed = observed_cells(posterior)
+    if observed is None:
+        return found
+    n = observed[N].transpose(..., ARM)
+    units = n.sum([dim for dim in n.dims if dim != ARM])
+    found += _empty_cells(n, units)
+    constant = group(posterior, CONSTANT_DATA)
+    if constant is not None and "intended_split" in constant and float(units.sum()) > 0:
         shares = constant["intended_split"]
         found.append(
             sample_ratio(
@@ -216,3 +237,21 @@ def _own_checks(posterior: xr.DataTree) -> list[Check]:
             )
         )
     return found
+
+
+def _empty_cells(n: xr.DataArray, units: xr.DataArray) -> list[Check]:
+    """An arm, or an arm within a segment, that nobody is in: its rate is the prior's, and no data speak for it."""
+    empty = [str(arm) for arm in units[ARM].to_numpy() if float(units.sel({ARM: arm})) == 0]
+    if empty:
+        sentence = f"No unit is in {listed(empty)}: its figures are the prior's alone."
+        return [Check(name="units", passed=False, facts={"empty_arms": empty}, sentence=sentence)]
+    if SEGMENT not in n.dims:
+        return []
+    lacking = [str(label) for label in n[SEGMENT].to_numpy() if bool((n.sel({SEGMENT: label}) == 0).any())]
+    if not lacking:
+        return []
+    sentence = (
+        f"An arm has no unit in {listed(lacking, 3)}: an average over segments would rest on the prior there. Compare the "
+        "arms without segments, or leave these out."
+    )
+    return [Check(name="units", passed=False, facts={"segments_without_an_arm": lacking}, sentence=sentence)]

@@ -14,6 +14,7 @@ from bayesuplift.dims import ARM
 from bayesuplift.errors import ArgumentError, ArmNotFoundError, NumericalError, did_you_mean, is_finite_number, listed
 from bayesuplift.priors import RatePrior
 
+_WIDEST = 1.0 - 1e-9  # an interval beyond which the quadrature's own error is as large as a tail
 _LARGEST_COUNT = 2**53  # the last integer below which float64 holds them all
 _FEWEST_ARMS = 2
 _IS_RATIO = np.array([False, True])  # difference, then ratio; read at run time, as numba compiles a literal apart
@@ -215,7 +216,7 @@ def compare_proportions(
     if not isinstance(prior, RatePrior):
         raise ArgumentError(f"prior = {prior!r}; give a RatePrior, such as RatePrior(1, 1)")
     y, n, template = _counts(successes, trials)
-    check_options(rope=rope, prob=prob)
+    check_options(rope=rope, prob=prob, higher_is_better=higher_is_better)
     position = _position(control, template)
     result = compare_betas(
         prior.alpha + y, prior.beta + (n - y), control=position, higher_is_better=higher_is_better, rope=rope, prob=prob
@@ -233,11 +234,13 @@ def compare_proportions(
     return dataset
 
 
-def check_options(*, rope: float | None, prob: float | None) -> None:
+def check_options(*, rope: float | None, prob: float | None, higher_is_better: bool) -> None:
     """Refuse a ROPE or an interval's mass outside its range."""
     if rope is not None and not (is_finite_number(rope) and rope > 0.0):
         raise ArgumentError(f"rope = {rope!r}; give a positive half-width in outcome units, or None for no ROPE")
-    if prob is not None and not (is_finite_number(prob) and 0.0 < prob < 1.0):
+    if not isinstance(higher_is_better, bool | np.bool_):
+        raise ArgumentError(f"higher_is_better = {higher_is_better!r}; give True or False")
+    if prob is not None and not (is_finite_number(prob) and 0.0 < prob <= _WIDEST):
         raise ArgumentError(f"prob = {prob!r}; give the interval's mass, between 0 and 1, such as 0.95")
 
 

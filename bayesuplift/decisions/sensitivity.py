@@ -6,11 +6,12 @@ import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from bayesuplift.decisions.comparison import compare_closed_form, per_draw
+from bayesuplift.decisions.comparison import compare_closed_form, compare_draws, per_draw
 from bayesuplift.decisions.verdict import leading
 from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW, PRIOR, PRIOR_SENSITIVITY
 from bayesuplift.errors import listed
 from bayesuplift.posterior.closed_form import draw_rates
+from bayesuplift.posterior.diagnostics import SMALLEST_ESS_PER_CHAIN, effective_draws
 from bayesuplift.posterior.schema import STATED, group, is_closed_form, mean_outcome
 
 # Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, section 3.2.4: above this the
@@ -51,8 +52,8 @@ def prior_sensitivity(
     Returns
     -------
     xarray.Dataset
-        `prob_best`, `expected_loss` (prior, arm), `best`, `verdict`, `description` (prior). Attributes: `sentence`, what
-        a reader must know (empty where priors agree), and `left_out`.
+        `prob_best`, `expected_loss` (prior, arm), from draws with `_mcse`, `best`, `verdict`, `description` (prior).
+        Attributes: `sentence`, what a reader must know (empty where priors agree), and `left_out`.
     """
     tables = {STATED: overall}
     descriptions = {STATED: str(posterior.attrs.get("prior", "stated by the posterior's maker"))}
@@ -74,18 +75,23 @@ def prior_sensitivity(
             again = draw_rates(
                 alternatives, prior=name, chains=stated.sizes[CHAIN], draws=stated.sizes[DRAW], seed=seed
             )
-            tables[name] = _weighted(averaged(again), None, higher_is_better=higher_is_better, rope=rope)
+            tables[name] = compare_draws(
+                averaged(again), control=control, higher_is_better=higher_is_better, rope=rope, prob=prob
+            )
         else:
             weights, pareto_k = _smoothed(of_prior["log_weight"])
-            if pareto_k > _LARGEST_PARETO_K:
-                why = f"too far from the draws to be weighed (Pareto k {pareto_k:.2f})"
-                left_out.append(f"{name}, {descriptions[name]}: {why}")
+            carrying = 1.0 / float((weights**2).sum()) if pareto_k <= _LARGEST_PARETO_K else 0.0
+            if carrying < SMALLEST_ESS_PER_CHAIN * weights.sizes[CHAIN]:
+                why = (
+                    f"Pareto k {pareto_k:.2f}" if carrying == 0.0 else f"{carrying:.0f} of them would carry the weight"
+                )
+                left_out.append(f"{name}, {descriptions[name]}: too far from the draws to be weighed ({why})")
                 continue
             draws = averaged(mean_outcome(posterior))
             tables[name] = _weighted(draws, weights, higher_is_better=higher_is_better, rope=rope)
     verdicts = {name: leading(table, threshold=threshold, rope=rope) for name, table in tables.items()}
     result = xr.concat(
-        [table[["prob_best", "expected_loss"]].reset_coords(drop=True) for table in tables.values()],
+        [_kept(table).reset_coords(drop=True) for table in tables.values()],
         dim=xr.DataArray(list(tables), dims=PRIOR, name=PRIOR),
         coords="minimal",
         compat="override",
@@ -98,14 +104,22 @@ def prior_sensitivity(
     return result
 
 
-def _weighted(
-    draws: xr.DataArray, weights: xr.DataArray | None, *, higher_is_better: bool, rope: float | None
-) -> xr.Dataset:
+def _kept(table: xr.Dataset) -> xr.Dataset:
+    """The quantities shown, with their Monte Carlo errors where they have any."""
+    kept = ("prob_best", "expected_loss", "prob_best_mcse", "expected_loss_mcse")
+    return table[[name for name in kept if name in table]]
+
+
+def _weighted(draws: xr.DataArray, weights: xr.DataArray, *, higher_is_better: bool, rope: float | None) -> xr.Dataset:
+    """Weighted means with their Monte Carlo errors: sqrt(sum w^2 (x - mean)^2), widened by the draws' autocorrelation."""
     parts = per_draw(draws, higher_is_better=higher_is_better)
     if rope is not None:
         parts["prob_all_equivalent"] = (draws.max(ARM) - draws.min(ARM) <= rope).astype(float)
     every = xr.Dataset(parts)
-    return every.mean((CHAIN, DRAW)) if weights is None else (every * weights).sum((CHAIN, DRAW))
+    means = (every * weights).sum((CHAIN, DRAW))
+    widening = float(np.sqrt(weights.size / effective_draws(draws).min()))
+    variances = (weights**2 * (every - means) ** 2).sum((CHAIN, DRAW))
+    return means.assign({f"{name}_mcse": widening * values**0.5 for name, values in variances.items()})
 
 
 def _smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:

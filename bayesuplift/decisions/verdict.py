@@ -13,6 +13,7 @@ from bayesuplift.dims import ARM, Kind
 Name = Literal["CHOOSE", "EQUIVALENT", "CONTINUE", "INVALID"]
 
 EQUIVALENT_ABOVE = 0.95
+_ERRORS_TO_SPARE = 2.0  # Monte Carlo errors of a loss below the threshold, for a choice from draws
 _ONE_LOOK = (
     "This holds for one planned look at the data; a test that is looked at repeatedly needs a monitor whose error rates "
     "are known."
@@ -63,7 +64,7 @@ def decide(
         return Verdict("INVALID", None, f"No verdict on {outcome}, because a check failed. {reasons}")
     best, name = leading(table, threshold=threshold, rope=rope)
     row = table.sel({ARM: best})
-    loss = wording.amount(float(row["expected_loss"]), kind, _error(row, "expected_loss"))
+    loss = wording.loss(float(row["expected_loss"]), kind, _error(row, "expected_loss"))
     chance = wording.probability(float(row["prob_best"]), _error(row, "prob_best"))
     limit = wording.stated(threshold, kind)
     if name == "EQUIVALENT":
@@ -77,6 +78,12 @@ def decide(
             f"it ({loss}) is within the threshold of caring ({limit})."
         )
         return Verdict("CHOOSE", best, f"{text} {_ONE_LOOK}")
+    if float(row["expected_loss"]) <= threshold:
+        text = (
+            f"The draws do not decide on {outcome}: {best} leads, best with probability {chance}, and the expected loss of "
+            f"choosing it ({loss}) cannot be told from the threshold of caring ({limit}). Draw more."
+        )
+        return Verdict("CONTINUE", None, f"{text} {_ONE_LOOK}")
     text = (
         f"The data do not decide on {outcome} yet: {best} leads, best with probability {chance}, but the expected loss of "
         f"choosing it ({loss}) is above the threshold of caring ({limit})."
@@ -90,7 +97,8 @@ def leading(table: xr.Dataset, *, threshold: float, rope: float | None) -> tuple
     best = str(losses.idxmin(ARM).item())
     if rope is not None and float(table["prob_all_equivalent"]) >= EQUIVALENT_ABOVE:
         return best, "EQUIVALENT"
-    return best, "CHOOSE" if float(losses.min()) <= threshold else "CONTINUE"
+    surely = float(losses.min()) + _ERRORS_TO_SPARE * _error(table.sel({ARM: best}), "expected_loss")
+    return best, "CHOOSE" if surely <= threshold else "CONTINUE"
 
 
 def _error(row: xr.Dataset, name: str) -> float:

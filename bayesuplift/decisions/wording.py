@@ -5,7 +5,9 @@ import math
 from bayesuplift.dims import Kind
 
 _MOST_DIGITS = 4
-_FEWEST_DIGITS = 1
+_FEWEST_RATE_DIGITS = 2
+_LARGE_LIFT = 10.0  # from here on tenths of a percent say nothing
+_HUGE_LIFT = 1000.0
 
 
 def probability(value: float, error: float = 0.0) -> str:
@@ -31,29 +33,39 @@ def probability(value: float, error: float = 0.0) -> str:
 def level(value: float, kind: Kind, error: float = 0.0) -> str:
     """Write a mean outcome: a rate in percent, anything else in outcome units.
 
-    >>> level(0.18276, "binary"), level(1.42262, "revenue", error=0.03)
-    ('18.28%', '1.4')
+    >>> level(0.18276, "binary"), level(1.42262, "revenue", error=0.03), level(3.2e-8, "binary")
+    ('18.28%', '1.4', '3.20e-06%')
     """
     if kind == "binary":
-        return f"{100.0 * value:.{_rate_digits(value, error)}f}%"
-    return f"{value:.{_plain_digits(value, error)}f}"
+        least = _FEWEST_RATE_DIGITS if error == 0.0 else 0
+        return f"{_number(100.0 * value, 100.0 * error, least=least)}%"
+    return _number(value, error)
 
 
 def amount(value: float, kind: Kind, error: float = 0.0) -> str:
-    """Write a difference or a loss: of rates in percentage points, of anything else in outcome units.
+    """Write a difference: of rates in percentage points, of anything else in outcome units.
 
-    >>> amount(0.0766, "binary"), amount(0.00102, "binary"), amount(3e-9, "binary")
-    ('7.66 pp', '0.102 pp', '< 0.0001 pp')
+    >>> amount(0.0766, "binary"), amount(-0.00102, "binary"), amount(3e-9, "binary")
+    ('7.66 pp', '-0.102 pp', '3.00e-07 pp')
+    >>> amount(11996384.0, "continuous", error=2000.0)
+    '11,996,000'
     """
-    scaled, unit = (100.0 * value, " pp") if kind == "binary" else (value, "")
-    scaled_error = 100.0 * error if kind == "binary" else error
-    smallest = max(10.0**-_MOST_DIGITS, 3.0 * scaled_error)
-    if value != 0.0 or error > 0.0:
-        if 0.0 <= scaled < smallest:
-            return f"< {smallest:.1g}{unit}"
-        if -smallest < scaled < 0.0:
-            return f"> -{smallest:.1g}{unit}"
-    return f"{scaled:.{_plain_digits(scaled, scaled_error)}f}{unit}"
+    return f"{_number(100.0 * value, 100.0 * error)} pp" if kind == "binary" else _number(value, error)
+
+
+def loss(value: float, kind: Kind, error: float = 0.0) -> str:
+    """Write an expected loss, which is never negative: as `amount`, or as a bound where it is too small to show.
+
+    The bound is three Monte Carlo errors at least: draws that show no loss do not say that there is none.
+
+    >>> loss(0.00102, "binary"), loss(3e-9, "binary"), loss(0.0, "binary", error=2e-6)
+    ('0.102 pp', '< 0.0001 pp', '< 0.0006 pp')
+    """
+    scale, unit = (100.0, " pp") if kind == "binary" else (1.0, "")
+    bound = max(10.0**-_MOST_DIGITS, 3.0 * scale * error)
+    if scale * value < bound and (value > 0.0 or error > 0.0):
+        return f"< {_one_digit(bound)}{unit}"
+    return amount(value, kind, error)
 
 
 def stated(value: float, kind: Kind) -> str:
@@ -68,24 +80,45 @@ def stated(value: float, kind: Kind) -> str:
 def lift(value: float, error: float = 0.0) -> str:
     """Write a relative lift with its sign.
 
-    >>> lift(0.7213), lift(-0.02), lift(math.inf)
-    ('+72.1%', '-2.0%', 'unbounded')
+    >>> lift(0.7213), lift(-0.02), lift(math.inf), lift(8.04e16), lift(12.345)
+    ('+72.1%', '-2.0%', 'unbounded', '+8.04e+18%', '+1,234%')
     """
     if math.isinf(value):
         return "unbounded"
-    return f"{100.0 * value:+.{max(min(_supported(100.0 * error), 1), 0)}f}%"
+    if abs(value) >= _HUGE_LIFT:
+        return f"{100.0 * value:+.2e}%"
+    digits = min(_supported(100.0 * error), 1 if abs(value) < _LARGE_LIFT else 0)
+    return f"{round(100.0 * value, digits):+,.{max(digits, 0)}f}%"
+
+
+def plus_minus(error: float) -> str:
+    """Write a Monte Carlo error with one digit.
+
+    >>> plus_minus(0.00213), plus_minus(2345.0)
+    ('± 0.002', '± 2,000')
+    """
+    return f"± {_one_digit(error)}"
+
+
+def _one_digit(value: float) -> str:
+    """One leading digit, with thousands apart and no exponent above 1."""
+    return f"{round(value, -math.floor(math.log10(value))):,.0f}" if value >= 1.0 else f"{value:.1g}"
+
+
+def _number(value: float, error: float, *, least: int = 0) -> str:
+    """Three leading digits of an exact value, and all before the point; of another those that its error supports."""
+    if value != 0.0 and abs(value) < 10.0**-_MOST_DIGITS and error == 0.0:
+        return f"{value:.2e}"
+    leading = 2 if value == 0.0 else 2 - math.floor(math.log10(abs(value)))
+    digits = min(max(leading, least, 0), _MOST_DIGITS)
+    if error > 0.0:
+        digits = min(digits, _supported(error))
+    return f"{round(value, digits):,.{max(digits, 0)}f}"
 
 
 def _supported(error: float) -> int:
-    """Decimals of which the last is of the order of twice the Monte Carlo error."""
-    return _MOST_DIGITS if error <= 0.0 else math.ceil(-math.log10(2.0 * error) - 0.3)
-
-
-def _plain_digits(value: float, error: float) -> int:
-    """Three leading digits, fewer where the error says so."""
-    leading = 2 if value == 0.0 else 2 - math.floor(math.log10(abs(value)))
-    return max(min(leading, _MOST_DIGITS, _supported(error)), 0)
-
-
-def _rate_digits(value: float, error: float) -> int:
-    return max(min(max(_plain_digits(100.0 * value, 0.0), 2), _supported(100.0 * error)), _FEWEST_DIGITS)
+    """Decimals of which the last is of the order of twice the Monte Carlo error; negative where tens are not."""
+    if error <= 0.0:
+        return _MOST_DIGITS
+    decimals = math.ceil(-math.log10(2.0 * error) - 0.3)
+    return min(decimals if decimals >= 0 else max(decimals, -math.floor(math.log10(error))), _MOST_DIGITS)

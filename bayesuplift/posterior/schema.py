@@ -17,7 +17,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW, MEAN_OUTCOME, POSTERIOR, SEGMENT, UNIT
+from bayesuplift.dims import (
+    ARM,
+    ASSIGNMENTS,
+    CHAIN,
+    CLOSED_FORM,
+    DRAW,
+    MEAN_OUTCOME,
+    OBSERVED_DATA,
+    POSTERIOR,
+    PRIOR,
+    PRIOR_SENSITIVITY,
+    SEGMENT,
+    UNIT,
+    N,
+)
 from bayesuplift.errors import PosteriorError, did_you_mean, listed
 
 VERSION = 1
@@ -68,13 +82,62 @@ def validate(tree: xr.DataTree) -> xr.DataTree:
     if len(labels) < 2 or len(set(labels)) < len(labels):  # noqa: PLR2004
         raise PosteriorError(f"arms {listed(labels)}: expected at least two different labels")
     control = tree.attrs.get("control")
-    if control not in labels:
+    if not isinstance(control, str) or control not in labels:
         raise PosteriorError(
             f"attribute 'control' is {control!r}; expected one of the arms: {listed(labels)}."
             f"{did_you_mean(control, labels)}"
         )
+    assignment = tree.attrs.get("assignment", ASSIGNMENTS[0])
+    if assignment not in ASSIGNMENTS:
+        raise PosteriorError(f"attribute 'assignment' is {assignment!r}; expected one of {listed(ASSIGNMENTS)}")
     _check_values(draws)
+    _check_alternatives(tree, labels)
+    observed_cells(tree)
     return tree
+
+
+def _check_alternatives(tree: xr.DataTree, labels: tuple[str, ...]) -> None:
+    """Refuse a closed form or prior weights that lack what a decision reads from them."""
+    exact, weights = group(tree, CLOSED_FORM), group(tree, PRIOR_SENSITIVITY)
+    for name, found, needed, dims in (
+        (CLOSED_FORM, exact, ("alpha", "beta", "description"), {PRIOR, ARM}),
+        (PRIOR_SENSITIVITY, weights, ("log_weight", "description"), {PRIOR, CHAIN, DRAW}),
+    ):
+        if found is None:
+            continue
+        absent = [variable for variable in needed if variable not in found]
+        if absent or not dims <= set(found[needed[0]].dims) or PRIOR not in found.coords:
+            raise PosteriorError(
+                f"group '{name}' needs {listed(needed)}, the first over ({listed(sorted(dims))}), and labels of the "
+                f"priors; it has {listed(found.data_vars) or 'nothing'}"
+            )
+    if exact is not None:
+        found_arms = tuple(map(str, exact[ARM].to_numpy())) if ARM in exact.coords else ()
+        positive = bool(((exact["alpha"] > 0) & (exact["beta"] > 0)).all())
+        if STATED not in exact[PRIOR].to_numpy() or found_arms != labels or not positive:
+            raise PosteriorError(
+                f"group 'closed_form' needs positive alpha and beta of the arms {listed(labels)} under the prior '{STATED}'"
+            )
+    if weights is not None and not bool(np.isfinite(weights["log_weight"]).all()):
+        raise PosteriorError("group 'prior_sensitivity' holds log weights that are missing or infinite")
+
+
+def observed_cells(tree: xr.DataTree) -> xr.Dataset | None:
+    """Return `observed_data` where it holds units `n` by ([segment], arm); another program's raw data are not that.
+
+    Raises
+    ------
+    PosteriorError
+        Units are negative, missing or infinite.
+    """
+    found = group(tree, OBSERVED_DATA)
+    if found is None or N not in found or ARM not in found[N].dims or not set(found[N].dims) <= {SEGMENT, ARM}:
+        return None
+    if ARM not in found.coords or set(map(str, found[ARM].to_numpy())) != set(arms(tree)):
+        return None
+    if not bool((np.isfinite(found[N]) & (found[N] >= 0)).all()):
+        raise PosteriorError("observed_data/n holds units that are negative, missing or infinite")
+    return found
 
 
 def _check_values(draws: xr.DataArray) -> None:
@@ -98,7 +161,8 @@ def arms(tree: xr.DataTree) -> tuple[str, ...]:
 
 def mean_outcome(tree: xr.DataTree) -> xr.DataArray:
     """Draws of the mean outcome, dims (chain, draw, [segment | unit], arm)."""
-    return tree[POSTERIOR].to_dataset()[MEAN_OUTCOME].transpose(CHAIN, DRAW, ..., ARM)
+    # float64 whatever came: sums of float32 drift, and differences of unsigned integers wrap around
+    return tree[POSTERIOR].to_dataset()[MEAN_OUTCOME].transpose(CHAIN, DRAW, ..., ARM).astype(np.float64)
 
 
 def is_closed_form(tree: xr.DataTree) -> bool:

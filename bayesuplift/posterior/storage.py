@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import xarray as xr
+from h5netcdf.core import CompatibilityError
 
 from bayesuplift.dims import POSTERIOR
 from bayesuplift.errors import MissingFileError, PosteriorError, UnreadableFileError, did_you_mean, listed
@@ -50,7 +51,7 @@ def save(posterior: xr.DataTree | dict[str, xr.DataTree], path: str | os.PathLik
     try:
         with whole_or_nothing(target) as partial:
             tree.to_netcdf(partial, engine="h5netcdf")
-    except TypeError as error:
+    except (TypeError, CompatibilityError) as error:
         raise PosteriorError(f"the posterior holds something that netCDF cannot: {error}") from error
 
 
@@ -96,6 +97,6 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
 
 def _group_name(name: str) -> str:
     """Name of a posterior's group: a slash would nest it, and some names mean something else in such a file."""
-    if name in {"", ".", "..", POSTERIOR}:
+    if not isinstance(name, str) or name in {"", ".", "..", POSTERIOR} or "\0" in name:
         raise PosteriorError(f"a posterior in a file of several cannot be called {name!r}; rename it")
     return name.replace("/", "|")

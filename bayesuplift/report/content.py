@@ -11,11 +11,10 @@ from arviz_stats.base import array_stats
 from scipy.special import betaln, xlog1py, xlogy
 
 from bayesuplift.data.checks import Check
-from bayesuplift.decisions import wording
-from bayesuplift.decisions.choice import Choice, Standards, population_mean
+from bayesuplift.decisions.choice import Choice, population_mean
 from bayesuplift.dims import ARM, OBSERVED_DATA, PRIOR, SEGMENT, TOTAL, Kind, N
 from bayesuplift.posterior.closed_form import parameters
-from bayesuplift.posterior.schema import mean_outcome, validate
+from bayesuplift.posterior.schema import mean_outcome, observed_cells, validate
 from bayesuplift.report.shown import shown
 
 _GRID = 161
@@ -66,8 +65,6 @@ class OutcomeResult:
         The decision made from it.
     role
         "primary", "secondary" or "guardrail".
-    options
-        What `choose_arm` was called with: `threshold_of_caring`, `rope`, `higher_is_better`, `prob`.
     model_checks
         Posterior predictive checks. They speak of the model, not of the data, and leave the verdict as it is.
     segmentations
@@ -77,7 +74,6 @@ class OutcomeResult:
     posterior: xr.DataTree
     choice: Choice
     role: str = "primary"
-    options: Standards | None = None
     model_checks: tuple[Check, ...] = ()
     segmentations: tuple[Segmentation, ...] = ()
 
@@ -107,13 +103,11 @@ class Report:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls, posterior: xr.DataTree, choice: Choice, *, title: str | None = None, options: Standards | None = None
-    ) -> "Report":
-        """Report one decision; `options` are those that `choose_arm` was called with, shown where they are given."""
+    def of(cls, posterior: xr.DataTree, choice: Choice, *, title: str | None = None) -> "Report":
+        """Report one decision."""
         validate(posterior)
         name = posterior.attrs.get("outcome", "the outcome")
-        result = OutcomeResult(posterior=posterior, choice=choice, options=options)
+        result = OutcomeResult(posterior=posterior, choice=choice)
         return cls(title=title or f"Which arm for {name}?", outcomes=(result,))
 
     def facts(self) -> dict[str, Any]:
@@ -130,7 +124,7 @@ class Report:
 def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
     posterior, choice = result.posterior, result.choice
     attributes = {str(name): value for name, value in posterior.attrs.items()}
-    options: Mapping[str, Any] = result.options or {}
+    options: Mapping[str, Any] = choice.standards
     kind: Kind = attributes.get("kind", "continuous")
     return {
         "name": str(attributes.get("outcome", "the outcome")),
@@ -140,7 +134,7 @@ def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
         "options": {name: _plain(value) for name, value in options.items()},
         "exact": choice.exact,
         "method": _method(choice, attributes),
-        "interval": f"{float(options.get('prob', 0.95)):.0%}",
+        "interval": f"{100.0 * options['prob']:g}%",
         "verdict": {
             "name": choice.verdict.name,
             "arm": choice.verdict.arm,
@@ -159,10 +153,10 @@ def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
 
 def _observed(posterior: xr.DataTree) -> xr.Dataset | None:
     """Units and totals by arm, over all segments, where the posterior holds them."""
-    group = posterior.children.get(OBSERVED_DATA)
-    if group is None or not {N, TOTAL} <= set(group.data_vars):
+    group = observed_cells(posterior)
+    if group is None or TOTAL not in group:
         return None
-    data = group.to_dataset()[[N, TOTAL]]
+    data = group[[N, TOTAL]]
     return data.sum(SEGMENT) if SEGMENT in data.dims else data
 
 
@@ -219,8 +213,14 @@ def _density(posterior: xr.DataTree, choice: Choice) -> dict[str, Any]:
     curves_by_arm = {}
     for arm in labels:
         values = draws.sel({ARM: arm}).values.ravel()
+        if np.ptp(values) == 0.0:  # a mean that is known has no density
+            continue
         x, y, _ = array_stats.kde(values, grid_len=_GRID)
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):  # a range too small, or too large, for the estimate
+            continue
         curves_by_arm[arm] = {"x": np.asarray(x).tolist(), "y": np.asarray(y).tolist()}
+    if not curves_by_arm:
+        return {"x": [], "arms": {}, "estimate": True}
     low = min(curve["x"][0] for curve in curves_by_arm.values())
     high = max(curve["x"][-1] for curve in curves_by_arm.values())
     grid = np.linspace(low, high, _GRID)
@@ -249,19 +249,26 @@ def _sensitivity(table: xr.Dataset, kind: Kind) -> dict[str, Any]:
 
 def _sensitivity_of(of_arm: xr.Dataset, kind: Kind) -> dict[str, Any]:
     best, loss = float(of_arm["prob_best"]), float(of_arm["expected_loss"])
-    text = {"prob_best": wording.probability(best), "expected_loss": wording.amount(loss, kind)}
-    return {"arm": str(of_arm[ARM].item()), "prob_best": best, "expected_loss": loss, "shown": text}
+    row = {"arm": str(of_arm[ARM].item()), "is_control": False, "prob_best": best, "expected_loss": loss}
+    row |= {name: float(of_arm[name]) for name in ("prob_best_mcse", "expected_loss_mcse") if name in of_arm}
+    texts = shown(row, kind)
+    return row | {"shown": {name: texts[name] for name in ("prob_best", "expected_loss")}}
 
 
 def _method(choice: Choice, attributes: Mapping[str, Any]) -> str:
     """How the figures were computed, and with which error."""
+    caution = ""
+    if choice.verdict.name == "INVALID":
+        caution = (
+            " A check failed: the figures are here for the search for the cause, and no decision may rest on them."
+        )
     model = attributes.get("model", "a model fitted elsewhere")
     if choice.exact:
-        return f"Model {model}, prior {attributes.get('prior')}; closed form, by quadrature: no Monte Carlo error."
+        return f"Model {model}, prior {attributes.get('prior')}; closed form, by quadrature: no Monte Carlo error.{caution}"
     how = attributes.get("method", "draws")
     return (
         f"Model {model}, {how}; figures come from draws: ± is one Monte Carlo standard error, and no more digits are shown "
-        f"than it supports."
+        f"than it supports.{caution}"
     )
 
 

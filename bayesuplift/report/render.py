@@ -64,6 +64,11 @@ def to_html(facts: Mapping[str, Any]) -> str:
     return page.render(**facts, drawn=drawn, plotly_program=get_plotlyjs())
 
 
+def _cell(text: str) -> str:
+    """Escape a name for a Markdown table or heading."""
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
 def _template(name: str, *, escape: bool) -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=escape,  # noqa: S701 -- Markdown is text; the page escapes
@@ -72,6 +77,7 @@ def _template(name: str, *, escape: bool) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters["cell"] = _cell
     return environment.from_string((files("bayesuplift.report") / "templates" / name).read_text(encoding="utf-8"))
 
 

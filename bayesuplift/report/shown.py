@@ -25,7 +25,7 @@ def shown(row: Mapping[str, Any], kind: Kind) -> dict[str, str]:
         "relative_lift": _NOTHING if control else _with_interval(row, "relative_lift", wording.lift),
         "prob_beats_control": _NOTHING if control else _text(row, "prob_beats_control", wording.probability),
         "prob_best": _text(row, "prob_best", wording.probability),
-        "expected_loss": _text(row, "expected_loss", amount),
+        "expected_loss": _text(row, "expected_loss", partial(wording.loss, kind=kind)),
     }
 
 
@@ -38,8 +38,8 @@ def _text(row: Mapping[str, Any], name: str, write: _Writer) -> str:
     text = write(row[name], error=error)
     if error == 0.0 or text.startswith(("<", ">")):
         return text
-    scale = 1.0 if text.rstrip(" p")[-1].isdigit() and "pp" not in text else 100.0
-    return f"{text} ± {scale * error:.1g}"
+    scale = 100.0 if text.endswith(("%", "pp")) else 1.0
+    return f"{text} {wording.plus_minus(scale * error)}"
 
 
 def _with_interval(row: Mapping[str, Any], name: str, write: _Writer) -> str:

@@ -59,6 +59,18 @@ def test_failed_checks_exit_with_3(tmp_path: Path) -> None:
     assert "FAILED  Sample-ratio mismatch" in checked.stdout
 
 
+def test_check_says_that_an_observational_table_cannot_decide(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        analysis=ANALYSIS.replace("[[outcome]]", "[[outcome]]", 1).replace(
+            'trials = "n"', 'trials = "n"\nassignment = "observational"'
+        ),
+    )
+    done = run("check", path)
+    assert done.returncode == 3
+    assert "FAILED  Units were not assigned to arms at random" in done.stdout
+
+
 def test_bad_input_exits_with_2_in_one_line_and_writes_nothing(tmp_path: Path) -> None:
     path = written(tmp_path, counts=COUNTS.replace("offer,Web,1190,140", "offer,Web,1190,1400"))
     done = run("analyze", path, cwd=tmp_path)

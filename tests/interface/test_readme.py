@@ -31,10 +31,10 @@ def test_the_analysis_file_shown_is_one(tmp_path: Path) -> None:
     (shown,) = blocks("toml")
     (tmp_path / "emails.toml").write_text(shown, encoding="utf-8")
     assert read_analysis(tmp_path / "emails.toml").outcomes[0].name == "visit"
-    uncommented = re.sub(r"^# (\w+ = )", r"\1", shown, flags=re.MULTILINE)
+    uncommented = re.sub(r"^# (?!trials)(\w+ = )", r"\1", shown, flags=re.MULTILINE)
     (tmp_path / "all.toml").write_text(uncommented, encoding="utf-8")
     analysis = read_analysis(tmp_path / "all.toml")
-    assert (analysis.model.engine, analysis.data.trials) == ("nuts", "n")
+    assert (analysis.model.engine, analysis.data.unit) == ("nuts", "customer")
 
 
 def test_the_commands_shown_exist() -> None:

@@ -39,12 +39,13 @@ def test_draws_that_all_agree_bound_a_probability_by_three_in_as_many(draws: int
         (0.0766, "binary", 0.0, "7.66 pp"),
         (-0.0766, "binary", 0.0, "-7.66 pp"),
         (0.0, "binary", 0.0, "0.00 pp"),
-        (3e-9, "binary", 0.0, "< 0.0001 pp"),
-        (-3e-9, "binary", 0.0, "> -0.0001 pp"),
-        (0.0, "binary", 1e-5, "< 0.003 pp"),
+        (3e-9, "binary", 0.0, "3.00e-07 pp"),
+        (-3e-9, "binary", 0.0, "-3.00e-07 pp"),
+        (0.0026, "binary", 0.001, "0.3 pp"),  # and not "< 0.3 pp": the end of an interval has a sign
         (12.3456, "revenue", 0.0, "12.3"),
         (12.3456, "revenue", 0.4, "12"),
-        (1234.5, "count", 0.0, "1234"),
+        (1234.5, "count", 0.0, "1,234"),
+        (11996384.0, "continuous", 2000.0, "11,996,000"),
     ],
 )
 def test_a_difference_is_in_the_units_of_its_outcome(value: float, kind: str, error: float, text: str) -> None:

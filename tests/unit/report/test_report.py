@@ -98,6 +98,36 @@ def test_labels_cannot_inject_markup_into_the_page(tmp_path: Path) -> None:
     assert "<script>alert(1)</script>" not in page
 
 
+def test_labels_cannot_break_a_markdown_table(tmp_path: Path) -> None:
+    odd = COUNTS.replace("offer", "of|fer <b>")
+    text = written(tmp_path).read_text(encoding="utf-8").replace("intended_split = { control = 1, offer = 1 }\n", "")
+    lines = to_markdown(bu.analyze(written(tmp_path, analysis=text, counts=odd)).facts()).splitlines()
+    rows = [line.replace("\\|", "") for line in lines if line.startswith("| of")]
+    assert rows
+    assert all("<b>" not in row for row in rows)
+    assert {row.count("|") for row in rows[:1]} == {11}
+
+
+def test_the_interval_is_named_by_the_mass_that_was_asked_for(report: Report) -> None:
+    tree = report.outcomes[0].posterior
+    choice = bu.choose_arm(tree, threshold_of_caring=0.001, prob=0.975)
+    (outcome,) = Report.of(tree, choice).facts()["outcomes"]
+    assert outcome["interval"] == "97.5%"
+    assert outcome["options"]["prob"] == 0.975
+
+
+def test_known_means_are_reported_without_a_density() -> None:
+    draws = xr.DataArray(
+        np.full((2, 500, 2), 3.0), dims=("chain", "draw", "arm"), coords={"arm": ["old", "new"]}, name="mean_outcome"
+    )
+    tree = xr.DataTree.from_dict({"posterior": draws.to_dataset()})
+    tree.attrs["control"] = "old"
+    facts = Report.of(tree, bu.choose_arm(tree, threshold_of_caring=0.01)).facts()
+    assert facts["outcomes"][0]["density"]["arms"] == {}
+    assert to_json(facts)
+    assert to_html(facts)
+
+
 def test_a_foreign_posterior_of_plain_draws_is_reported() -> None:
     generator = np.random.default_rng(4)
     draws = xr.DataArray(

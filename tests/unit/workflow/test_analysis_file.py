@@ -42,6 +42,10 @@ def test_primary_outcomes_come_first(tmp_path: Path) -> None:
         ("threshold_of_caring = 0.001", "threshold_of_caring = true", r"threshold_of_caring = True; expected a number"),
         ('kind = "binary"', 'kind = "binery"', r"kind = 'binery'.*Did you mean 'binary'"),
         ('kind = "binary"', 'kind = "count"', r"'order' is count.*counts already made"),
+        ("seed = 7", "seed = -1", r"seed = -1; expected a whole number from 0"),
+        ("seed = 7", "seed = 7\nprior = { alpha = 1e300, beta = 1 }", r"alpha = 1e\+300; give a number"),
+        ('name = "order"', 'name = ""', r"name is empty"),
+        ('trials = "n"', 'trials = "n"\nunit = "u"', r"with trials, a row holds counts"),
         ("seed = 7", "seed = 7.5", r"seed = 7.5; expected a whole number"),
         ("seed = 7", "prior = { alpha = 1 }", r"prior = \{'alpha': 1\}; expected"),
         ('segments = ["channel"]', 'segments = "channel"', r"segments = 'channel'; expected a list"),
@@ -51,7 +55,7 @@ def test_primary_outcomes_come_first(tmp_path: Path) -> None:
 )
 def test_what_is_not_an_analysis_is_refused_by_name(tmp_path: Path, old: str, new: str, told: str) -> None:
     assert old in ANALYSIS
-    with pytest.raises(AnalysisError, match=told):
+    with pytest.raises((AnalysisError, ArgumentError), match=told):
         read_analysis(written(tmp_path, analysis=ANALYSIS.replace(old, new)))
 
 

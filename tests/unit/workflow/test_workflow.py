@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import bayesuplift as bu
-from bayesuplift.errors import ArgumentError, ArmNotFoundError, MissingFileError
+from bayesuplift.errors import ArgumentError, ArmNotFoundError, MissingFileError, UnreadableFileError
+from bayesuplift.report.render import to_html, to_markdown
 from bayesuplift.workflow import FILES, output_folder, write_results
 from tests.support.analyses import ANALYSIS, COUNTS, written
 
@@ -63,6 +64,31 @@ def test_segments_that_differ_fail_the_predictive_check_and_leave_the_verdict(tm
     result = bu.analyze(written(tmp_path, counts=apart)).outcomes[0]
     assert [check.passed for check in result.model_checks] == [False, False]
     assert result.choice.verdict.name == "CHOOSE"
+
+
+def test_a_folder_never_holds_the_results_of_two_runs(tmp_path: Path) -> None:
+    report = bu.analyze(written(tmp_path))
+    folder = tmp_path / "out"
+    write_results(folder, report)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "report.html").unlink()
+    (folder / "report.html").mkdir()
+    other = bu.analyze(written(tmp_path, analysis=ANALYSIS.replace("seed = 7", "seed = 8")))
+    with pytest.raises(UnreadableFileError, match=r"report\.html: it is a folder"):
+        write_results(folder, other)
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert all((folder / name).read_bytes() == before[name] for name in FILES if name != "report.html")
+
+
+def test_where_a_check_failed_no_arm_is_named_in_any_verdict(tmp_path: Path) -> None:
+    lopsided = ANALYSIS.replace("{ control = 1, offer = 1 }", "{ control = 2, offer = 1 }")
+    report = bu.analyze(written(tmp_path, analysis=lopsided))
+    (outcome,) = report.facts()["outcomes"]
+    assert [(row["verdict"], row["best"]) for row in outcome["sensitivity"]["rows"]] == [("INVALID", "")] * 3
+    assert "no decision may rest on them" in outcome["method"]
+    for text in (to_markdown(report.facts()), to_html(report.facts())):
+        assert "CHOOSE offer" not in text
+        assert "The verdict is the same" not in text
 
 
 @pytest.mark.parametrize(
