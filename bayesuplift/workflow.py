@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from bayesuplift.analysis_file import AnalysisFile, OutcomeSection, read_analysis
 from bayesuplift.data.cells import Cells
-from bayesuplift.data.checks import Check, duplicates, missingness, randomization, sample_ratio
+from bayesuplift.data.checks import Check, checks_of, duplicates, missingness, randomization
 from bayesuplift.data.readers import read_cells, read_counts
 from bayesuplift.decisions.choice import Standards, choose_arm
 from bayesuplift.errors import DataWarning, UnreadableFileError
@@ -146,9 +146,7 @@ def _read(analysis: AnalysisFile, outcome: OutcomeSection) -> Cells:
 
 def _data_checks(analysis: AnalysisFile, cells: Cells) -> list[Check]:
     data = analysis.data
-    checks = []
-    if data.intended_split is not None:
-        checks.append(sample_ratio(cells))
+    checks = checks_of(cells)
     if data.trials is not None:
         return checks
     columns = [*data.covariates]
