@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS := .ci/constraints-$(VERSION).txt
+# PySpark is 450 MB, and of no use without a Java to start.
+SPARK = $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 && echo --group spark)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo test check setup bench calibrate pins clean
@@ -29,7 +31,7 @@ $(VENV)/.runtime: pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	$(PIP) --constraint $(CONSTRAINTS) --editable '.[pymc]' --group test --group check
+	$(PIP) --constraint $(CONSTRAINTS) --editable '.[pymc]' --group test --group check $(SPARK)
 	@touch $@
 
 setup: $(VENV)/.test
@@ -48,7 +50,7 @@ test: check
 	$(BIN)/python -m pytest -m 'not slow' --durations=10
 
 calibrate: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow tests/calibration --durations=0
+	$(BIN)/python -m tests.calibration.full
 
 $(BENCH)/.ready: benchmarks/requirements.txt
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
@@ -61,7 +63,7 @@ bench: $(VENV)/.test $(BENCH)/.ready
 pins: $(VENV)/.runtime
 	$(PIP) --group pins
 	for version in 3.11 3.12 3.13; do \
-		$(BIN)/uv pip compile pyproject.toml --all-extras --group test --group check --group pins \
+		$(BIN)/uv pip compile pyproject.toml --all-extras --group test --group spark --group check --group pins \
 			--python-version $$version --no-header --no-annotate --no-emit-index-url --upgrade \
 			--quiet --output-file .ci/constraints-$$version.txt; \
 	done

@@ -15,6 +15,7 @@ OBSERVED_DATA: Final = "observed_data"
 CONSTANT_DATA: Final = "constant_data"
 CLOSED_FORM: Final = "closed_form"
 PRIOR_SENSITIVITY: Final = "prior_sensitivity"
+ALTERNATIVES: Final = "alternatives"
 
 MEAN_OUTCOME: Final = "mean_outcome"
 N: Final = "n"
@@ -30,6 +31,7 @@ RESERVED: Final = frozenset(
     {
         *(CHAIN, DRAW, ARM, SEGMENT, UNIT, PRIOR, N, TOTAL, MEAN_OUTCOME, "prob"),
         *("sum_squared_deviations", "exposure", "positives", "total_log", "sum_squared_log_deviations", "maximum"),
+        *("covariate_total", "covariate_sum_squared_deviations", "sum_codeviations"),
     }
 )
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from bayesuplift.data.cells import QUANTILES
 from bayesuplift.data.frames import Frame, Schema, collect, schema_of
 from bayesuplift.data.labels import is_missing, label
+from bayesuplift.data.order_statistics import quantiles_by_partition
+from bayesuplift.data.partitions import grouped
+from bayesuplift.data.probing import beside_outcome, finite_number, middle
 from bayesuplift.data.validation import Fault, diagnose, key_faults, number_faults, number_of, outcome_faults
 from bayesuplift.dims import Kind
 from bayesuplift.errors import DataError
-
-_PROBED: Final = 101
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Roles:
         Columns of the segment factors.
     exposure
         Column of the exposure, for counts.
+    covariate
+        Column of the covariate, for continuous outcomes and revenue.
     """
 
     arm: str
@@ -40,11 +43,12 @@ class Roles:
     kind: Kind
     segments: tuple[str, ...] = ()
     exposure: str | None = None
+    covariate: str | None = None
 
 
 @dataclass(frozen=True)
 class Groups:
-    """What came back from the engine: one row for each group.
+    """What came back from the engine: one row for each group, or for each group in a partition.
 
     Parameters
     ----------
@@ -108,6 +112,8 @@ def _faults(roles: Roles, schema: Schema) -> list[Fault]:
         faults += number_faults(roles.exposure, "exposure", schema[roles.exposure])
         at_most_zero = number_of(roles.exposure, schema[roles.exposure]) <= 0
         faults.append(Fault(roles.exposure, "exposure", at_most_zero, "is not positive", "Expected more than 0."))
+    if roles.covariate is not None:
+        faults += number_faults(roles.covariate, "covariate", schema[roles.covariate])
     return faults
 
 
@@ -119,7 +125,7 @@ def _keys(roles: Roles) -> dict[str, nw.Expr]:
 def _grouped(frame: Frame, roles: Roles, columns: dict[str, nw.Expr], facts: dict[str, nw.Expr]) -> dict[str, Any]:
     """One group-by: keys as they are, facts as arrays."""
     keys = _keys(roles)
-    found = collect(frame.select(**keys, **columns).group_by(*keys).agg(**facts))
+    found = grouped(frame.select(**keys, **columns), keys, facts)
     return {name: found[name] if name in keys else _numbers(found[name]) for name in found}
 
 
@@ -145,24 +151,29 @@ def _binary(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any],
 
 def _continuous(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], bool]:
     """Sums about a shared shift, so that a large mean does not eat the digits of the deviations."""
-    y, finite = _finite(roles, schema)
-    shift = _middle(frame, y, finite)
+    y, finite = finite_number(roles.outcome, schema)
+    shift, spread = middle(frame, y, finite)
+    beside = beside_outcome(frame, roles.covariate, schema, (y - shift) / spread, finite)
     found = _grouped(
         frame,
         roles,
-        {"z": nw.when(finite).then(y - shift)},
-        {"n": nw.len(), "finite": nw.col("z").count(), "sum": nw.col("z").sum(), "var": nw.col("z").var(ddof=0)},
+        {"z": nw.when(finite).then(y - shift)} | beside.columns,
+        {"n": nw.len(), "finite": nw.col("z").count(), "sum": nw.col("z").sum(), "var": nw.col("z").var(ddof=0)}
+        | beside.facts,
     )
     n, counted, about, variance = (found.pop(name) for name in ("n", "finite", "sum", "var"))
-    moments = {"n": n, "total": about + n * shift, "sum_squared_deviations": variance * n}
-    return found | moments, bool(np.array_equal(counted, n))
+    found |= {"n": n, "total": about + n * shift, "sum_squared_deviations": variance * n}
+    complete = beside.settle(found, spread)
+    return found, complete and bool(np.array_equal(counted, n))
 
 
 def _revenue(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], bool]:
     """Amounts, and logarithms of the positive ones about the logarithm of a middle amount."""
-    y, finite = _finite(roles, schema)
+    y, finite = finite_number(roles.outcome, schema)
     positive = finite & (y > 0)
-    scale = _middle(frame, y, positive) or 1.0
+    scale, spread = middle(frame, y, positive)
+    scale = scale or 1.0
+    beside = beside_outcome(frame, roles.covariate, schema, (y - scale) / spread, finite)
     found = _grouped(
         frame,
         roles,
@@ -172,7 +183,8 @@ def _revenue(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any]
             "y": nw.when(finite).then(y),
             "z": nw.when(finite).then(y - scale),
             "log": nw.when(positive).then(y / scale).log(),
-        },
+        }
+        | beside.columns,
         {
             "n": nw.len(),
             "finite": nw.col("z").count(),
@@ -183,26 +195,24 @@ def _revenue(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any]
             "positives": nw.col("log").count(),
             "sum_log": nw.col("log").sum(),
             "variance_log": nw.col("log").var(ddof=0),
-        },
+        }
+        | beside.facts,
     )
     n, positives = found["n"], found["positives"]
     valid = bool(np.array_equal(found.pop("finite"), n)) and not bool((found.pop("minimum") < 0).any())
     found["sum_squared_deviations"] = found.pop("variance") * n
     found["total_log"] = found.pop("sum_log") + positives * math.log(scale)
     found["sum_squared_log_deviations"] = found.pop("variance_log") * positives
-    return found, valid
+    complete = beside.settle(found, spread)
+    return found, complete and valid
 
 
 def _count(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], bool]:
     """The frequency table: everything else about counts follows from it."""
     keys = _keys(roles)
     exposure = nw.lit(1.0) if roles.exposure is None else number_of(roles.exposure, schema[roles.exposure])
-    table = (
-        frame.select(**keys, value=number_of(roles.outcome, schema[roles.outcome]), exposure=exposure)
-        .group_by(*keys, "value", "exposure")
-        .agg(n=nw.len())
-    )
-    found: dict[str, Any] = collect(table)
+    rows = frame.select(**keys, value=number_of(roles.outcome, schema[roles.outcome]), exposure=exposure)
+    found = grouped(rows, [*keys, "value", "exposure"], {"n": nw.len()})
     for name in ("value", "exposure", "n"):
         found[name] = np.array(found[name], dtype=np.float64)
     value, exposures = found["value"], found["exposure"]
@@ -210,23 +220,13 @@ def _count(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], 
     return found, bool(valid.all())
 
 
-def _finite(roles: Roles, schema: Schema) -> tuple[nw.Expr, nw.Expr]:
-    """The outcome as a float, and where it is finite."""
-    y = number_of(roles.outcome, schema[roles.outcome])
-    return y, y.is_finite()
-
-
-def _middle(frame: Frame, y: nw.Expr, where: nw.Expr) -> float:
-    """A value near the middle of the first ones, to shift by: an actual value, so that whole numbers stay whole."""
-    first = collect(frame.select(y=y, ok=where).filter(nw.col("ok")).select("y").head(_PROBED))["y"]
-    return float(sorted(first)[(len(first) - 1) // 2]) if first else 0.0
-
-
 def _quantiles(frame: Frame, roles: Roles, schema: Schema) -> dict[str, NDArray[np.float64]]:
     """Quantiles of the positive amounts by arm, interpolated linearly between order statistics."""
     y = nw.col("y")
     amounts = frame.select(arm=nw.col(roles.arm), y=number_of(roles.outcome, schema[roles.outcome])).filter(y > 0)
     facts = {f"q{i}": y.quantile(p, interpolation="linear") for i, p in enumerate(QUANTILES)}
+    if frame.implementation.is_dask():
+        return quantiles_by_partition(amounts, QUANTILES)
     if frame.implementation.is_pyarrow():
         # PyArrow's group-by has no quantile: one selection an arm instead.
         arms = collect(amounts.select("arm").unique())["arm"]

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from bayesuplift.data.aggregation import Groups
 from bayesuplift.data.cells import QUANTILES, Cells
 from bayesuplift.data.design import Design
-from bayesuplift.data.grid import VARIABLES, segments_of, statistics_dataset
+from bayesuplift.data.grid import segments_of, statistics_dataset, variables_of
 from bayesuplift.data.moments import merge_groups
 from bayesuplift.dims import ARM, SEGMENT, Kind, N, factor_name
 from bayesuplift.errors import ArgumentError, DataWarning, listed
 
 
-def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind) -> Cells:
+def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind, covariate: str | None = None) -> Cells:
     """Place every group in the grid of segments and arms; groups with the same labels are merged.
 
     Parameters
@@ -28,6 +28,8 @@ def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind) -> Cel
         The arms; every arm of the groups is among them.
     outcome, kind
         Name and kind of the outcome.
+    covariate
+        Name of its covariate, where the groups hold the statistics of one.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind) -> Cel
         frequencies = _frequency_table(segment, arm, groups.statistics)
         table = _count_statistics(frequencies, shape)
     else:
-        rows = {name: groups.statistics[name] for name in VARIABLES[kind]}
+        rows = {name: groups.statistics[name] for name in variables_of(kind, covariate)}
         table = merge_groups(rows, cell, segments * len(design.arms))
     grid = {name: values.reshape(shape) for name, values in table.items()}
     return Cells(
@@ -60,6 +62,7 @@ def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind) -> Cel
         statistics=statistics_dataset(grid, design, coordinates),
         frequencies=frequencies,
         quantiles=_quantile_array(groups.quantiles, design) if kind == "revenue" and groups.quantiles else None,
+        covariate=covariate,
     )
 
 

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, cast
 
@@ -12,23 +11,15 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesuplift.data.cell_checks import FREQUENCY_COLUMNS, check_values, checked_frequencies, read_only
 from bayesuplift.data.design import Design
-from bayesuplift.data.grid import VARIABLES, segments_of, statistics_dataset
+from bayesuplift.data.fingerprints import correlation_digits, ten_digits, ten_digits_of
+from bayesuplift.data.grid import check_covariate, segments_of, statistics_dataset, variables_of
 from bayesuplift.data.moments import merge_groups
-from bayesuplift.dims import ARM, KINDS, SEGMENT, TOTAL, Kind, N, factor_name
+from bayesuplift.dims import ARM, KINDS, SEGMENT, TOTAL, Assignment, Kind, N, factor_name
 from bayesuplift.errors import ArgumentError, DataError, FactorNotFoundError, did_you_mean, listed
 
-FREQUENCY_COLUMNS: Final = (SEGMENT, ARM, "value", "exposure", N)
 QUANTILES: Final = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_NEVER_NEGATIVE: Final = (
-    N,
-    "positives",
-    "sum_squared_deviations",
-    "sum_squared_log_deviations",
-    "maximum",
-    "exposure",
-)
-_TILT: Final = math.pi / 3
 
 
 class _CopiedTable:
@@ -61,13 +52,17 @@ class Cells:
         (outcome units squared); for counts `exposure`, the sum of the units' exposures (n where none was given);
         for revenue `positives` (units with an amount above 0), and of the natural logarithms of their amounts
         `total_log` and `sum_squared_log_deviations` about their mean, and `maximum` amount. A cell with nobody in it
-        stays, with n = 0 and zeros throughout (its maximum, too).
+        stays, with n = 0 and zeros throughout (its maximum, too). With a covariate x, a number known of every unit
+        from before the experiment, also `covariate_total`, `covariate_sum_squared_deviations` (units of x, squared)
+        and `sum_codeviations`, the sum of (y - ȳ)(x - x̄) about the cell's means.
     frequencies
         For counts: one row for each distinct (segment position, arm position, value, exposure) with its number of
         units `n`; without segments the position is 0. A copy each time. None for other kinds.
     quantiles
         For revenue: quantiles of the positive amounts (probability, arm), in outcome units, NaN for an arm without a
-        positive amount. None for other kinds, and where only cells were ever known.
+        positive amount. None for other kinds, and where only cells were ever known, or cells were merged.
+    covariate
+        Name of the covariate, for the kinds "continuous" and "revenue"; None where there is none.
 
     Raises
     ------
@@ -81,6 +76,7 @@ class Cells:
     statistics: xr.Dataset
     frequencies: _CopiedTable = _CopiedTable()
     quantiles: xr.DataArray | None = None
+    covariate: str | None = None
 
     def __post_init__(self) -> None:
         """Validate once, and make every array read-only."""
@@ -88,27 +84,27 @@ class Cells:
             raise ArgumentError(
                 f"no kind of outcome named '{self.kind}'. Kinds: {listed(KINDS)}.{did_you_mean(self.kind, KINDS)}"
             )
-        absent = [name for name in VARIABLES[self.kind] if name not in self.statistics.data_vars]
+        check_covariate(self.kind, self.covariate)
+        names = variables_of(self.kind, self.covariate)
+        absent = [name for name in names if name not in self.statistics.data_vars]
         if absent:
-            raise DataError(
-                f"cells of kind '{self.kind}' lack {listed(absent)}; they need {listed(VARIABLES[self.kind])}."
-            )
-        statistics = self.statistics[list(VARIABLES[self.kind])]
+            raise DataError(f"cells of kind '{self.kind}' lack {listed(absent)}; they need {listed(names)}.")
+        statistics = self.statistics[list(names)]
         dimensions = (SEGMENT, ARM) if SEGMENT in statistics.dims else (ARM,)
         if set(statistics.dims) != set(dimensions):
             raise DataError(f"cells have the dimensions {listed(statistics.dims)}; expected (segment, arm) or (arm,).")
         whole = (N, "positives", *((TOTAL,) if self.kind == "binary" else ()))
         statistics = statistics.transpose(*dimensions).map(
-            lambda part: _read_only(part, np.int64 if part.name in whole else np.float64)
+            lambda part: read_only(part, np.int64 if part.name in whole else np.float64)
         )
         if tuple(map(str, statistics[ARM].to_numpy())) != self.design.arms:
             raise DataError(
                 f"cells have the arms {listed(statistics[ARM].to_numpy())}; the design has {listed(self.design.arms)}."
             )
-        _check_values(statistics, self.kind)
+        check_values(statistics, self.kind)
         object.__setattr__(self, "statistics", statistics)
         if self.kind == "count":
-            object.__setattr__(self, "frequencies", _checked_frequencies(self.frequencies, statistics))
+            object.__setattr__(self, "frequencies", checked_frequencies(self.frequencies, statistics))
         if self.quantiles is not None:
             values = np.array(self.quantiles.to_numpy(), dtype=np.float64)
             values.flags.writeable = False
@@ -177,6 +173,21 @@ class Cells:
         return self._values("maximum")
 
     @property
+    def covariate_total(self) -> NDArray[np.float64]:
+        """Sum of the covariate ([segment,] arm), in its units; cells with a covariate only."""
+        return self._values("covariate_total")
+
+    @property
+    def covariate_sum_squared_deviations(self) -> NDArray[np.float64]:
+        """Sum of the covariate's squared deviations from the cell's mean; cells with a covariate only."""
+        return self._values("covariate_sum_squared_deviations")
+
+    @property
+    def sum_codeviations(self) -> NDArray[np.float64]:
+        """Sum of (y - ȳ)(x - x̄) about the cell's means ([segment,] arm); cells with a covariate only."""
+        return self._values("sum_codeviations")
+
+    @property
     def raw_mean(self) -> xr.DataArray:
         """Mean outcome total / n ([segment,] arm), NaN exactly where a cell has nobody."""
         n = self.statistics[N]
@@ -189,19 +200,24 @@ class Cells:
         Numbers count to ten significant digits: an engine that adds up in parallel gives the last few in another order
         on another day, and the same data must keep their fingerprint.
         """
-        facts = {
+        facts: dict[str, Any] = {
             "arms": self.design.arms,
             "assignment": self.design.assignment,
-            "split": [_ten_digits(share) for share in self.design.intended_split or ()],
+            "split": [ten_digits(share) for share in self.design.intended_split or ()],
             "outcome": self.outcome,
             "kind": self.kind,
             "factors": {
                 factor: [str(level) for level in self.statistics[factor].to_numpy()] for factor in self.factors
             },
-            "statistics": {name: _ten_digits_of(self._values(name)) for name in VARIABLES[self.kind]},
+            "statistics": {name: ten_digits_of(self._values(name)) for name in variables_of(self.kind, self.covariate)},
         }
+        if self.covariate is not None:
+            facts["covariate"] = self.covariate
+            facts["statistics"]["sum_codeviations"] = correlation_digits(
+                self.sum_codeviations, self.sum_squared_deviations, self.covariate_sum_squared_deviations
+            )
         if (table := self.frequencies) is not None:
-            facts["frequencies"] = {name: _ten_digits_of(table[name].to_numpy()) for name in FREQUENCY_COLUMNS}
+            facts["frequencies"] = {name: ten_digits_of(table[name].to_numpy()) for name in FREQUENCY_COLUMNS}
         canonical = json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -229,7 +245,9 @@ class Cells:
         levels = {factor: [str(level) for level in self.statistics[factor].to_numpy()] for factor in kept}
         coordinates, position = segments_of(levels, len(self.n))
         merged = merge_groups(
-            {name: self._values(name) for name in VARIABLES[self.kind]}, position, int(position.max()) + 1
+            {name: self._values(name) for name in variables_of(self.kind, self.covariate)},
+            position,
+            int(position.max()) + 1,
         )
         statistics = statistics_dataset(merged, self.design, coordinates)
         frequencies = None
@@ -238,6 +256,60 @@ class Cells:
             keys = list(FREQUENCY_COLUMNS[:-1])
             frequencies = moved.groupby(keys, sort=True)[N].sum().reset_index()
         return replace(self, statistics=statistics, frequencies=frequencies)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Any,
+        *,
+        arm: str,
+        control: object,
+        kind: str,
+        outcome: str,
+        statistics: Mapping[str, str] | None = None,
+        segments: str | Iterable[str] = (),
+        covariate: str | None = None,
+        assignment: Assignment = "randomized",
+        intended_split: Mapping[Any, float] | None = None,
+    ) -> "Cells":
+        """Cells made elsewhere, such as by a warehouse's query: one row a (segment, arm), one column a statistic.
+
+        See `bayesuplift.data.cell_table.read_cell_table` for the parameters and the refusals.
+        """
+        from bayesuplift.data.cell_table import read_cell_table  # noqa: PLC0415 - that module makes Cells
+
+        return read_cell_table(
+            table,
+            arm=arm,
+            control=control,
+            kind=kind,
+            outcome=outcome,
+            statistics=statistics,
+            segments=segments,
+            covariate=covariate,
+            assignment=assignment,
+            intended_split=intended_split,
+        )
+
+    def merge(self, *others: "Cells") -> "Cells":
+        """Cells of these units and of the others', which are different units of the same experiment.
+
+        Segments are united: one that a part lacks has nobody there. Quantiles of amounts cannot be merged: they are
+        kept where one part alone holds positive amounts, and None otherwise.
+
+        Parameters
+        ----------
+        *others
+            Cells of the same arms, control, assignment, split, outcome, kind, covariate and factors.
+
+        Raises
+        ------
+        ArgumentError
+            One of these differs; the message names it.
+        """
+        from bayesuplift.data.merging import merge_cells  # noqa: PLC0415 - that module makes Cells
+
+        return merge_cells((self, *others))
 
     def _factor(self, name: object) -> str:
         if not isinstance(name, str):
@@ -250,63 +322,7 @@ class Cells:
 
     def _values(self, name: str) -> NDArray[np.float64]:
         if name not in self.statistics:
-            raise ArgumentError(
-                f"cells of kind '{self.kind}' hold no {name}; they hold {listed(VARIABLES[self.kind])}."
-            )
+            with_one = "" if self.covariate is None else f" and the covariate '{self.covariate}'"
+            names = variables_of(self.kind, self.covariate)
+            raise ArgumentError(f"cells of kind '{self.kind}'{with_one} hold no {name}; they hold {listed(names)}.")
         return cast("NDArray[np.float64]", self.statistics[name].to_numpy())
-
-
-def _read_only(part: xr.DataArray, dtype: type[np.generic]) -> xr.DataArray:
-    """A copy in the right type whose values cannot be written."""
-    values = part.to_numpy()
-    cast_values = values.astype(dtype)
-    if not np.array_equal(cast_values, values):
-        raise DataError(f"{part.name} holds a value that is not a whole number, or is missing; expected counts.")
-    cast_values.flags.writeable = False
-    return part.copy(data=cast_values)
-
-
-def _check_values(statistics: xr.Dataset, kind: Kind) -> None:
-    """Refuse statistics that no data could have."""
-    for name, part in statistics.data_vars.items():
-        values = part.to_numpy()
-        if not np.isfinite(values).all():
-            raise DataError(f"{name} holds a value that is not finite; in a cell with nobody it is 0.")
-        if (name in _NEVER_NEGATIVE or (name == TOTAL and kind != "continuous")) and (values < 0).any():
-            raise DataError(f"{name} is negative in a cell ({values.min()}); it is never below 0.")
-    n, total = statistics[N].to_numpy(), statistics[TOTAL].to_numpy()
-    if n.sum() == 0:
-        raise DataError("the cells hold not a single unit; at least one is needed.")
-    if kind == "binary" and (total > n).any():
-        raise DataError(
-            f"{int((total > n).sum())} cells have a total above their n; a binary outcome is 0 or 1 a unit."
-        )
-    if kind == "revenue" and (statistics["positives"].to_numpy() > n).any():
-        raise DataError("a cell has more positive amounts than units.")
-
-
-def _checked_frequencies(frequencies: pd.DataFrame | None, statistics: xr.Dataset) -> pd.DataFrame:
-    """Frequency table in canonical order, checked against n."""
-    if frequencies is None or set(FREQUENCY_COLUMNS) - set(frequencies.columns):
-        raise DataError(f"cells of kind 'count' need a frequency table with the columns {listed(FREQUENCY_COLUMNS)}.")
-    columns = list(FREQUENCY_COLUMNS)
-    table = frequencies[columns].sort_values(columns[:-1], ignore_index=True)
-    table = table.astype({SEGMENT: "int64", ARM: "int64", "value": "float64", "exposure": "float64", N: "int64"})
-    n = np.atleast_2d(statistics[N].to_numpy())
-    flat = table[SEGMENT].to_numpy() * n.shape[1] + table[ARM].to_numpy()
-    counted = np.bincount(flat, weights=table[N].to_numpy(), minlength=n.size)
-    if counted.size != n.size or not np.array_equal(counted, n.ravel()):
-        raise DataError("the frequency table does not add up to n of every cell.")
-    return table
-
-
-def _ten_digits(value: float) -> str:
-    # Amounts in cents and their squares lie exactly half-way between two roundings again and again, where the last bit
-    # decides; times an irrational number they do not. Adding 0.0 turns a negative zero into zero.
-    return f"{value * _TILT + 0.0:.9e}"
-
-
-def _ten_digits_of(values: NDArray[np.generic]) -> list[object]:
-    if np.issubdtype(values.dtype, np.integer):
-        return values.ravel().tolist()
-    return [_ten_digits(value) for value in values.ravel().tolist()]

@@ -14,7 +14,8 @@ from bayesuplift.data.aggregation import Roles, aggregate
 from bayesuplift.data.assembly import cells_of
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import Design
-from bayesuplift.data.frames import open_frame
+from bayesuplift.data.frames import open_frame, require_columns
+from bayesuplift.data.grid import check_covariate
 from bayesuplift.data.labels import is_missing, label, names_of
 from bayesuplift.data.validation import check_kind
 from bayesuplift.dims import Kind
@@ -99,19 +100,26 @@ class Experiment:
         values |= {"covariates": dict(self.covariates), "segments": dict(self.segments)}
         return type(self), tuple(values.values())
 
-    def cells(self, segments: str | Iterable[str] | None = None) -> Cells:
+    def cells(self, segments: str | Iterable[str] | None = None, *, covariate: str | None = None) -> Cells:
         """Cells of these units, through the same aggregation as `read_cells`.
 
         Parameters
         ----------
         segments
             Names of the segment factors to keep; all of them by default, none for an empty list.
+        covariate
+            Name of the covariate to keep the statistics of, numbers only; for continuous outcomes and revenue.
 
         Raises
         ------
         FactorNotFoundError
             There is no such factor.
+        ColumnNotFoundError
+            There is no such covariate.
+        DataError
+            The covariate is text.
         """
+        check_covariate(self.kind, covariate)
         chosen = tuple(self.segments) if segments is None else names_of(segments, "segments")
         for name in chosen:
             if name not in self.segments:
@@ -121,10 +129,32 @@ class Experiment:
                 )
         columns = {f"s{i}": self.segments[name] for i, name in enumerate(chosen)}
         table = pd.DataFrame({"arm": np.array(self.design.arms)[self.arm], "outcome": self.outcome, **columns})
-        roles = Roles(arm="arm", outcome="outcome", kind=self.kind, segments=tuple(columns))
+        if covariate is not None:
+            table["covariate"] = self._number(covariate)
+        roles = Roles(
+            arm="arm",
+            outcome="outcome",
+            kind=self.kind,
+            segments=tuple(columns),
+            covariate=None if covariate is None else "covariate",
+        )
         groups = aggregate(open_frame(table), roles)
         levels = dict(zip(chosen, groups.levels.values(), strict=True))
-        return cells_of(replace(groups, levels=levels), design=self.design, outcome=self.outcome_name, kind=self.kind)
+        return cells_of(
+            replace(groups, levels=levels),
+            design=self.design,
+            outcome=self.outcome_name,
+            kind=self.kind,
+            covariate=covariate,
+        )
+
+    def _number(self, covariate: str) -> NDArray[np.generic]:
+        """A covariate of numbers (unit,)."""
+        require_columns(self.covariates, {"covariate": covariate})
+        values = self.covariates[covariate]
+        if not np.issubdtype(values.dtype, np.number):
+            raise DataError(f"the column '{covariate}' (covariate) holds text; expected numbers. Use it as a segment.")
+        return values
 
     def _check_lengths(self) -> None:
         lengths = {"arm": self.arm, "outcome": self.outcome, **self.covariates, **self.segments}

@@ -1,5 +1,6 @@
 """The seam to the engines: a path or a dataframe goes in, a lazy frame that runs in its own engine comes out."""
 
+import importlib.util
 import os
 import re
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import narwhals.stable.v2 as nw
@@ -42,7 +43,7 @@ def open_frame(source: Any, text: Collection[str] = ()) -> Frame:
     ----------
     source
         A path to a CSV, TSV (also with .gz) or Parquet file, which DuckDB reads; or any dataframe that narwhals knows:
-        pandas, polars (eager or lazy), a PyArrow table, a DuckDB relation and others.
+        pandas, polars (eager or lazy), a PyArrow table, a DuckDB relation, Dask, PySpark and others.
     text
         Columns that a CSV or TSV file is to give as they are written: a type guessed for them would merge "1.10" and
         "1.1". Names that are not there are passed over; other sources have types of their own.
@@ -64,7 +65,8 @@ def open_frame(source: Any, text: Collection[str] = ()) -> Frame:
         except TypeError as error:
             raise FrameTypeError(
                 f"got a {type(source).__module__}.{type(source).__qualname__}; expected a path to a CSV or Parquet "
-                f"file, or a dataframe (pandas, polars, PyArrow, DuckDB). Wrap other data in pandas.DataFrame first."
+                f"file, or a dataframe (pandas, polars, PyArrow, DuckDB, Dask, PySpark). Wrap other data in "
+                f"pandas.DataFrame first."
             ) from error
         return frame.lazy() if isinstance(frame, nw.DataFrame) else frame
 
@@ -75,7 +77,7 @@ def schema_of(frame: Frame) -> Schema:
         return dict(frame.collect_schema())
 
 
-def require_columns(schema: Schema, named: Mapping[str, str]) -> None:
+def require_columns(schema: Mapping[str, object], named: Mapping[str, str]) -> None:
     """Refuse a column that is not there.
 
     Parameters
@@ -99,25 +101,31 @@ def require_columns(schema: Schema, named: Mapping[str, str]) -> None:
 
 def collect(frame: Frame) -> dict[str, list[Any]]:
     """Run a query and bring its few rows back as lists of Python values, by column."""
-    if frame.implementation.is_duckdb():
+    if frame.implementation.is_duckdb() or frame.implementation.is_spark_like():
         with translated("the table"):
             native = frame.to_native()
-            columns, rows = list(native.columns), native.fetchall()
+            columns = list(native.columns)
+            rows = native.fetchall() if frame.implementation.is_duckdb() else native.collect()
         # Not through pandas, which turns null into NaN, and whole numbers beside a null into floats.
         return {name: [row[i] for row in rows] for i, name in enumerate(columns)}
     return collect_frame(frame).to_dict(as_series=False)
 
 
 def collect_frame(frame: Frame) -> nw.DataFrame[Any]:
-    """Run a query and bring its rows back: as polars or PyArrow where they are at home, else as pandas."""
-    with translated("the table"):
+    """Run a query and bring its rows back: as polars or PyArrow where they are at home, else as pandas.
+
+    Rows of Spark come as PyArrow where that is installed: on the way to pandas it would make floats of whole numbers
+    beside a null.
+    """
+    with translated("the table", TASK_ERRORS if frame.implementation.is_dask() else ()):
         implementation = frame.implementation
         if implementation.is_polars():
             # The streaming engine aggregates in batches: a scan of a large file stays within memory.
             return frame.collect(engine="streaming")
         if implementation.is_pandas_like() or implementation.is_pyarrow():
             return frame.collect()
-        return frame.collect(backend="pandas")
+        through_arrow = implementation.is_spark_like() and importlib.util.find_spec("pyarrow") is not None
+        return frame.collect(backend="pyarrow" if through_arrow else "pandas")
 
 
 def numbered(frame: Frame, name: str) -> Frame | None:
@@ -131,14 +139,25 @@ def numbered(frame: Frame, name: str) -> Frame | None:
         return nw.from_native(frame.to_native().with_row_index(name, offset=1))
     if implementation.is_pandas_like() or implementation.is_pyarrow():
         return frame.collect().with_row_index(name).with_columns(nw.col(name) + 1).lazy()
+    if implementation.is_dask():
+        ones = frame.to_native().assign(**{name: 1})
+        return nw.from_native(ones.assign(**{name: ones[name].cumsum()}))
     return None
 
 
 def with_exact_keys(frame: Frame, keys: Collection[str]) -> Frame:
-    """Keys of types that DuckDB hands to pandas as floats as text, so that long codes stay apart in every reader."""
+    """Keys in types that come back from their engine as they are there.
+
+    What DuckDB hands to pandas as floats becomes text, so that long codes stay apart in every reader. Spark's instants
+    become the wall-clock times of its session, as which it shows them: Python would tell them in its own time zone.
+    """
+    schema = schema_of(frame)
+    if frame.implementation.is_spark_like():
+        instants = [key for key in keys if getattr(schema[key], "time_zone", None) is not None]
+        walls = {key: nw.col(key).cast(nw.Datetime("us")) for key in instants}
+        return frame.with_columns(**walls) if walls else frame
     if not frame.implementation.is_duckdb():
         return frame
-    schema = frame.collect_schema()
     wide = [key for key in keys if schema[key] in (nw.Int128, nw.UInt128) or schema[key].is_decimal()]
     return frame.with_columns(**{key: nw.col(key).cast(nw.String) for key in wide}) if wide else frame
 
@@ -146,8 +165,13 @@ def with_exact_keys(frame: Frame, keys: Collection[str]) -> Frame:
 def with_settled_objects(frame: Frame, columns: Collection[str], keys: Collection[str] = ()) -> Frame:
     """Give pandas columns of plain objects (such as True, False, None) the type that their values have.
 
-    Of `keys`, some of `columns`, no two different values become one.
+    Of `keys`, some of `columns`, no two different values become one. Dask's become text, as it makes them by default:
+    what type their values have is not known before they are read.
     """
+    if frame.implementation.is_dask():
+        parts = frame.to_native()
+        plain = {column: parts[column].astype("string") for column in columns if parts[column].dtype == object}
+        return nw.from_native(parts.assign(**plain)) if plain else frame
     if not frame.implementation.is_pandas():
         return frame
     native: pd.DataFrame = frame.collect().to_native()
@@ -173,14 +197,18 @@ def _settled(column: "pd.Series[Any]", *, is_key: bool) -> "pd.Series[Any]":
     return column.convert_dtypes()
 
 
+TASK_ERRORS: Final = (ValueError, TypeError, ArithmeticError)
+"""What a task of Dask may raise over its data: Dask has no root exception of its own."""
+
+
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Translate an engine's own exception into one of ours, with its first words."""
+def translated(what: str, also: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+    """Translate an engine's own exception, and `also` others, into one of ours, with its first words."""
     try:
         yield
     except BayesupliftError:
         raise
-    except _engine_errors() as error:
+    except (*_engine_errors(), *also) as error:
         text = str(error).strip()[:_LONGEST]
         raise DataError(f"{what} could not be read by its engine: {text}. Check its contents and types.") from error
     except FileNotFoundError as error:
@@ -196,6 +224,10 @@ def _engine_errors() -> tuple[type[BaseException], ...]:
         errors.append(polars.exceptions.PolarsError)
     if (arrow := sys.modules.get("pyarrow")) is not None:
         errors.append(arrow.ArrowException)
+    if (spark := sys.modules.get("pyspark.errors")) is not None:
+        errors.append(spark.PySparkException)
+    if (bridge := sys.modules.get("py4j.protocol")) is not None:
+        errors.append(bridge.Py4JError)
     return tuple(errors)
 
 

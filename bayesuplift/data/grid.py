@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bayesuplift.data.design import Design
 from bayesuplift.data.labels import natural_order, segment_label
 from bayesuplift.dims import ARM, SEGMENT, TOTAL, Kind, N
+from bayesuplift.errors import ArgumentError, listed
 
 VARIABLES: Final[dict[Kind, tuple[str, ...]]] = {
     "binary": (N, TOTAL),
@@ -25,6 +26,26 @@ VARIABLES: Final[dict[Kind, tuple[str, ...]]] = {
     ),
 }
 """Statistics kept for each kind of outcome. Of a binary outcome n and total say all."""
+
+COVARIATE_VARIABLES: Final = ("covariate_total", "covariate_sum_squared_deviations", "sum_codeviations")
+"""Statistics kept beside them where the outcome has a covariate."""
+
+COVARIATE_KINDS: Final[tuple[Kind, ...]] = ("continuous", "revenue")
+"""Kinds of outcome that may have one: those whose spread is a sum of squared deviations of their own."""
+
+
+def variables_of(kind: Kind, covariate: str | None = None) -> tuple[str, ...]:
+    """Statistics kept for a kind of outcome, with a covariate or without."""
+    return VARIABLES[kind] if covariate is None else (*VARIABLES[kind], *COVARIATE_VARIABLES)
+
+
+def check_covariate(kind: Kind, covariate: str | None) -> None:
+    """Refuse a covariate beside a kind of outcome that keeps none."""
+    if covariate is not None and kind not in COVARIATE_KINDS:
+        raise ArgumentError(
+            f"covariate='{covariate}' is given for the kind '{kind}'; only {listed(COVARIATE_KINDS)} outcomes are "
+            f"adjusted by one. Leave it out, or use it as a segment."
+        )
 
 
 def segments_of(levels: dict[str, list[str]], rows: int) -> tuple[dict[str, list[str]], NDArray[np.intp]]:

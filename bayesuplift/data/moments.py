@@ -8,14 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 
 Statistics = Mapping[str, NDArray[np.generic]]
 
-ADDED: Final = ("n", "total", "exposure", "positives", "total_log")
+ADDED: Final = ("n", "total", "exposure", "positives", "total_log", "covariate_total")
 """Statistics that add up over disjoint groups of units."""
 
 DEVIATIONS: Final = {
     "sum_squared_deviations": ("n", "total"),
     "sum_squared_log_deviations": ("positives", "total_log"),
+    "covariate_sum_squared_deviations": ("n", "covariate_total"),
 }
 """Sums of squared deviations, each with the count and the total of what deviates."""
+
+CODEVIATIONS: Final = {"sum_codeviations": ("n", "total", "covariate_total")}
+"""Sums of products of two deviations, each with the count and the two totals."""
 
 
 def merge_deviations(
@@ -34,13 +38,34 @@ def merge_deviations(
     Chan, Golub and LeVeque (1983), Algorithms for computing the sample variance, The American Statistician 37(3),
     equation 2.1b.
     """
-    n1, t1, s1 = (np.asarray(part, dtype=np.float64) for part in left)
-    n2, t2, s2 = (np.asarray(part, dtype=np.float64) for part in right)
+    (n1, t1, s1), (n2, t2, s2) = left, right
+    return merge_codeviations((n1, t1, t1, s1), (n2, t2, t2, s2))
+
+
+def merge_codeviations(
+    left: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], right: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]
+) -> NDArray[np.float64]:
+    """C = C1 + C2 + n1·n2/(n1 + n2)·(T2/n2 - T1/n1)·(U2/n2 - U1/n1), the co-deviations about the common means.
+
+    Parameters
+    ----------
+    left, right
+        (n, T, U, C) of each group: number of pairs, the totals of their two members, and the sum of the products of
+        the members' deviations from their own means; arrays of one shape. A group of nobody adds nothing.
+
+    References
+    ----------
+    Chan, Golub and LeVeque (1983), equation 2.1b as in `merge_deviations`, polarised: the square of the difference of
+    two means becomes the product of two such differences.
+    """
+    n1, t1, u1, c1 = (np.asarray(part, dtype=np.float64) for part in left)
+    n2, t2, u2, c2 = (np.asarray(part, dtype=np.float64) for part in right)
     both = (n1 > 0) & (n2 > 0)
+    of1, of2 = np.where(both, n1, 1.0), np.where(both, n2, 1.0)
     # Totals are divided before they are subtracted: n1·T2 - n2·T1 of the paper would lose the digits of a large mean.
-    between = t2 / np.where(both, n2, 1.0) - t1 / np.where(both, n1, 1.0)
+    between = (t2 / of2 - t1 / of1) * (u2 / of2 - u1 / of1)
     weight = np.where(both, n1 / np.where(both, n1 + n2, 1.0) * n2, 0.0)
-    return s1 + s2 + np.where(both, weight * between**2, 0.0)
+    return c1 + c2 + np.where(both, weight * between, 0.0)
 
 
 def merge(left: Statistics, right: Statistics) -> dict[str, NDArray[np.generic]]:
@@ -57,6 +82,10 @@ def merge(left: Statistics, right: Statistics) -> dict[str, NDArray[np.generic]]
             merged[name] = np.add(left[name], right[name])
         elif name == "maximum":
             merged[name] = np.maximum(left[name], right[name])
+        elif name in CODEVIATIONS:
+            merged[name] = merge_codeviations(
+                *((part["n"], part["total"], part["covariate_total"], part[name]) for part in (left, right))
+            )
         else:
             count, total = DEVIATIONS[name]
             merged[name] = merge_deviations(

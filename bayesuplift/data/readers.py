@@ -11,22 +11,12 @@ from bayesuplift.data.assembly import cells_of, warn_of_gaps
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import design_of
 from bayesuplift.data.experiment import Experiment, numbers_of, texts_of, units_of
-from bayesuplift.data.frames import (
-    Frame,
-    Schema,
-    collect,
-    collect_frame,
-    open_frame,
-    require_columns,
-    schema_of,
-    translated,
-    with_exact_keys,
-    with_settled_objects,
-)
+from bayesuplift.data.frames import collect, collect_frame, translated
+from bayesuplift.data.grid import check_covariate
 from bayesuplift.data.labels import label, names_of
+from bayesuplift.data.opening import LARGEST, opened, with_numbers
 from bayesuplift.data.validation import (
     Fault,
-    check_key,
     check_kind,
     check_numeric,
     check_roles,
@@ -35,13 +25,10 @@ from bayesuplift.data.validation import (
     key_faults,
     number_faults,
     number_of,
-    schema_safe_name,
 )
 from bayesuplift.dims import Assignment
 from bayesuplift.errors import ArgumentError, DataError
 
-_LARGEST: Final = 2**53
-"""The whole number up to which a float holds every one."""
 _WIDE: Final = (nw.Int64, nw.UInt64, nw.Int128, nw.UInt128, nw.Float64)
 
 
@@ -55,6 +42,7 @@ def read_cells(
     kind: str,
     segments: str | Iterable[str] = (),
     exposure: str | None = None,
+    covariate: str | None = None,
     unit: str | None = None,
     assignment: Assignment = "randomized",
     intended_split: Mapping[Any, float] | None = None,
@@ -73,6 +61,9 @@ def read_cells(
         Columns of the segment factors; their values become text.
     exposure
         Column of the exposure of each unit, for counts only: positive, e.g. days observed.
+    covariate
+        Column of a number known of every unit from before the experiment, such as its spend in the month before, for
+        continuous outcomes and revenue only: models that adjust for it (CUPED) need its statistics.
     unit
         Column that names the unit: where given, a unit that comes twice is refused.
     assignment
@@ -83,7 +74,8 @@ def read_cells(
     Returns
     -------
     Cells
-        Statistics ([segment,] arm).
+        Statistics ([segment,] arm). Quantiles of revenue are exact in every engine; of Dask the amounts are counted in
+        two or more rounds, each of which reads the data once.
 
     Raises
     ------
@@ -105,18 +97,22 @@ def read_cells(
     known = check_kind(kind)
     if exposure is not None and known != "count":
         raise ArgumentError(f"exposure='{exposure}' is given for the kind '{known}'; only counts have an exposure.")
-    optional = {"exposure": exposure, "unit": unit}
+    check_covariate(known, covariate)
+    optional = {"exposure": exposure, "covariate": covariate, "unit": unit}
     named = {"arm": arm, "outcome": outcome} | {role: name for role, name in optional.items() if name is not None}
     check_roles({role: (column,) for role, column in named.items()} | {"segment": factors})
-    frame, schema = _opened(source, named, factors)
+    frame, schema = opened(source, named, factors)
     check_numeric(frame, outcome, "outcome", schema[outcome])
     if exposure is not None:
         check_numeric(frame, exposure, "exposure", schema[exposure])
+    if covariate is not None:
+        check_numeric(frame, covariate, "covariate", schema[covariate])
     if unit is not None:
         check_unit(frame, unit)
-    groups = aggregate(frame, Roles(arm=arm, outcome=outcome, kind=known, segments=factors, exposure=exposure))
+    roles = Roles(arm=arm, outcome=outcome, kind=known, segments=factors, exposure=exposure, covariate=covariate)
+    groups = aggregate(frame, roles)
     design = design_of(groups.arm, control=control, assignment=assignment, intended_split=intended_split)
-    cells = cells_of(groups, design=design, outcome=outcome, kind=known)
+    cells = cells_of(groups, design=design, outcome=outcome, kind=known, covariate=covariate)
     warn_of_gaps(cells)
     return cells
 
@@ -166,7 +162,7 @@ def read_counts(
     factors = names_of(segments, "segments")
     named = {"arm": arm, "trials": trials, "successes": successes}
     check_roles({role: (column,) for role, column in named.items()} | {"segment": factors})
-    frame, schema = _opened(table, named, factors)
+    frame, schema = opened(table, named, factors)
     faults = key_faults(arm, "arm", schema[arm])
     for factor in factors:
         faults += key_faults(factor, "segment", schema[factor])
@@ -181,7 +177,7 @@ def read_counts(
         faults.append(Fault(column, role, number[role] % 1 != 0, "is fractional", whole))
         if schema[column] in _WIDE or schema[column].is_decimal():
             advice = "Whole numbers beyond it would be rounded: check the column."
-            faults.append(Fault(column, role, nw.col(column) > _LARGEST, f"is above 2^53 ({_LARGEST:,})", advice))
+            faults.append(Fault(column, role, nw.col(column) > LARGEST, f"is above 2^53 ({LARGEST:,})", advice))
     above = number["successes"] > number["trials"]
     faults.append(Fault(successes, "successes", above, f"is above the trials ('{trials}')", "Check both columns."))
     diagnose(frame, faults)
@@ -193,7 +189,7 @@ def read_counts(
         levels={factor: [label(value) for value in found[f"k{i}"]] for i, factor in enumerate(factors)},
         statistics={name: np.array(found[name], dtype=np.float64) for name in ("n", "total")},
     )
-    if groups.statistics["n"].max() > _LARGEST:
+    if groups.statistics["n"].max() > LARGEST:
         raise DataError(f"the column '{trials}' (trials) adds up to more than 2^53 in a cell; sums would be rounded.")
     design = design_of(groups.arm, control=control, assignment=assignment, intended_split=intended_split)
     cells = cells_of(groups, design=design, outcome=outcome or successes, kind="binary")
@@ -242,7 +238,7 @@ def read_experiment(
     Returns
     -------
     Experiment
-        Arrays (unit,), in the order of the rows.
+        Arrays (unit,), in the order of the rows; rows of Spark have none, and come as it gives them.
 
     Raises
     ------
@@ -261,9 +257,9 @@ def read_experiment(
     alone = {role: (column,) for role, column in named.items()}
     check_roles(alone | {"segment": factors})
     check_roles(alone | {"covariate": inputs})
-    opened, schema = _opened(source, named, factors, inputs)
-    opened, twins = _with_numbers(opened, source, [name for name in inputs if name in factors])
-    table = collect_frame(opened.select(*dict.fromkeys([*named.values(), *factors, *inputs, *twins.values()])))
+    units, schema = opened(source, named, factors, inputs)
+    units, twins = with_numbers(units, source, [name for name in inputs if name in factors])
+    table = collect_frame(units.select(*dict.fromkeys([*named.values(), *factors, *inputs, *twins.values()])))
     frame = table.lazy()
     check_numeric(frame, outcome, "outcome", schema[outcome])
     if propensity is not None:
@@ -292,42 +288,3 @@ def read_experiment(
     )
     warn_of_gaps(cells_of(groups, design=design, outcome=outcome, kind=known))
     return experiment
-
-
-def _opened(
-    source: Any, named: Mapping[str, str], factors: tuple[str, ...], inputs: tuple[str, ...] = ()
-) -> tuple[Frame, Schema]:
-    """The frame and its schema, after the columns were looked for."""
-    keys = [named[role] for role in ("arm", "unit") if role in named]
-    keys += factors
-    frame = open_frame(source, keys)
-    schema = schema_of(frame)
-    require_columns(schema, named)
-    for role, columns in (("segment", factors), ("covariate", inputs)):
-        for column in columns:
-            require_columns(schema, {role: column})
-            check_key(column, role, schema[column])
-    for role in ("arm", "unit"):
-        if role in named:
-            check_key(named[role], role, schema[named[role]])
-    frame = with_settled_objects(
-        frame, list(dict.fromkeys([*named.values(), *factors, *inputs])), [key for key in keys if key not in inputs]
-    )
-    frame = with_exact_keys(frame, keys)
-    return frame, schema_of(frame)
-
-
-def _with_numbers(frame: Frame, source: Any, shared: list[str]) -> tuple[Frame, dict[str, str]]:
-    """Numbers beside the text of columns that are factors and covariates, and the names these have in the frame."""
-    schema = schema_of(frame)
-    as_text = [name for name in shared if schema[name] == nw.String]
-    if not as_text or not frame.implementation.is_duckdb():
-        return frame, {}
-    guessed = schema_of(open_frame(source))
-    twins: dict[str, str] = {}
-    for name in as_text:
-        if guessed[name].is_numeric() or guessed[name] == nw.Boolean:
-            twins[name] = schema_safe_name([*schema, *twins.values()])
-    if not twins:
-        return frame, {}
-    return frame.with_columns(**{twin: nw.col(name).cast(guessed[name]) for name, twin in twins.items()}), twins

@@ -193,11 +193,12 @@ def diagnose(frame: Frame, faults: Sequence[Fault]) -> None:
 
 
 def _first_rows(frame: Frame, fault: Fault) -> str:
-    """The first faulty rows, counted from 1, with what stands there."""
+    """The first faulty rows, counted from 1, with what stands there; any of them where rows have no order."""
     names = schema_safe_name(frame.collect_schema().names())
     with_rows = numbered(frame, names)
     if with_rows is None:
-        return ""
+        values = collect(frame.filter(fault.faulty).select(value=nw.col(fault.column)).head(_SHOWN))["value"]
+        return f", such as {', '.join(map(_shown, values))}"
     first = collect(
         with_rows.filter(fault.faulty).select(row=nw.col(names), value=nw.col(fault.column)).sort("row").head(_SHOWN)
     )

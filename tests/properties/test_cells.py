@@ -1,18 +1,20 @@
 """Laws of cells: what a split, an order, a name or a constant may and may not change."""
 
+import functools
 import math
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesuplift.data.cells import Cells
-from bayesuplift.data.experiment import Experiment
-from bayesuplift.data.grid import VARIABLES
-from bayesuplift.data.moments import merge, merge_deviations, merge_groups
+from bayesuplift.data.grid import COVARIATE_KINDS, COVARIATE_VARIABLES, VARIABLES
+from bayesuplift.data.moments import merge_codeviations, merge_deviations, merge_groups
 from bayesuplift.data.readers import read_cells, read_experiment
 from bayesuplift.dims import Kind
 
@@ -24,23 +26,28 @@ OUTCOMES = {
 }
 
 
+EXACT = {"continuous": (-(10**5), 10**5), "revenue": (5, 10**5)}
+"""Bounds of outcomes in quarters; logarithms of amounts of 1.25 and more do not cancel."""
+
+
 @st.composite
-def tables(draw: st.DrawFn, kind: Kind) -> pd.DataFrame:
+def tables(draw: st.DrawFn, kind: Kind, *, exact: bool = False) -> pd.DataFrame:
     """Rows with both arms in both segments, with outcomes that are not constant, so that no warning comes."""
-    cell = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]), OUTCOMES[kind])
+    outcome = OUTCOMES[kind]
+    if exact and kind in EXACT:
+        outcome = st.integers(*EXACT[kind]).map(lambda quarters: quarters / 4)
+    before = st.integers(-40, 40).map(lambda quarters: quarters / 4)
+    cell = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]), outcome, before)
     rows = draw(st.lists(cell, max_size=30))
-    rows += [(arm, level, value) for arm in "ab" for level in "xy" for value in (0.0, 1.0)]
-    return pd.DataFrame(rows, columns=["arm", "level", "y"])
+    always = (1.25, 2.5) if exact and kind == "revenue" else (0.0, 1.0)
+    rows += [(arm, level, value, 1.0 - value) for arm in "ab" for level in "xy" for value in always]
+    return pd.DataFrame(rows, columns=["arm", "level", "y", "x"])
 
 
 def read(
     table: pd.DataFrame | pl.DataFrame, kind: Kind, control: str = "a", *, segments: tuple[str, ...] = ("level",)
 ) -> Cells:
     return read_cells(table, arm="arm", control=control, outcome="y", kind=kind, segments=segments)
-
-
-def units(table: pd.DataFrame, kind: Kind) -> Experiment:
-    return read_experiment(table, arm="arm", control="a", outcome="y", kind=kind, segments=["level"])
 
 
 def spread_is_close(left: np.ndarray, right: np.ndarray, values: pd.Series) -> bool:
@@ -52,36 +59,64 @@ def spread_is_close(left: np.ndarray, right: np.ndarray, values: pd.Series) -> b
 KIND = st.sampled_from(sorted(OUTCOMES))
 
 
+def parts_of(data: st.DataObject, table: pd.DataFrame, kind: Kind, chunks: int) -> tuple[Cells, list[Cells]]:
+    """Cells of the whole table, and of a split of its rows; a part may lack a segment, and an arm of a segment."""
+    covariate = "x" if kind in COVARIATE_KINDS else None
+    roles: dict[str, Any] = {"arm": "arm", "control": "a", "outcome": "y", "kind": kind, "segments": ["level"]}
+    experiment = read_experiment(table, **roles, covariates=["x"])
+    chunk = np.array(data.draw(st.lists(st.integers(0, chunks - 1), min_size=len(table), max_size=len(table))))
+    parts = [
+        replace(
+            experiment,
+            arm=experiment.arm[rows],
+            outcome=experiment.outcome[rows],
+            covariates={"x": experiment.covariates["x"][rows]},
+            segments={"level": experiment.segments["level"][rows]},
+        ).cells(covariate=covariate)
+        for rows in (chunk == which for which in range(chunks))
+        if rows.any()
+    ]
+    return read_cells(table, **roles, covariate=covariate), parts
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.data(), KIND, st.integers(1, 5))
 def test_any_split_into_chunks_merges_into_one(data: st.DataObject, kind: Kind, chunks: int) -> None:
     table = data.draw(tables(kind))
-    chunk = np.array(data.draw(st.lists(st.integers(0, chunks - 1), min_size=len(table), max_size=len(table))))
-    whole = read(table, kind)
-    design, experiment = whole.design, units(table, kind)
-    parts = []
-    for which in range(chunks):
-        rows = chunk == which
-        assume(rows.any())
-        part = Experiment(
-            design=design,
-            kind=kind,
-            outcome_name="y",
-            arm=experiment.arm[rows],
-            outcome=experiment.outcome[rows],
-            segments={"level": experiment.segments["level"][rows]},
-        ).cells()
-        # A chunk may lack a segment: its cells are placed in the whole grid, where nobody is zeros.
-        grid = {name: np.zeros_like(whole.statistics[name].to_numpy()) for name in VARIABLES[kind]}
-        positions = [list(whole.statistics.segment.to_numpy()).index(s) for s in part.statistics.segment.to_numpy()]
-        for name, values in grid.items():
-            values[positions] = part.statistics[name].to_numpy()
-        parts.append(grid)
-    merged = parts[0]
-    for part_grid in parts[1:]:
-        merged = merge(merged, part_grid)
+    whole, parts = parts_of(data, table, kind, chunks)
+    merged = parts[0].merge(*parts[1:])
+    assert merged.statistics.coords.equals(whole.statistics.coords)
     for name in VARIABLES[kind]:
-        assert spread_is_close(merged[name], whole.statistics[name].to_numpy(), table.y), name
+        assert spread_is_close(merged.statistics[name].to_numpy(), whole.statistics[name].to_numpy(), table.y), name
+    for name in COVARIATE_VARIABLES if whole.covariate else ():
+        both = pd.concat([table.x, table.y])
+        assert spread_is_close(merged.statistics[name].to_numpy(), whole.statistics[name].to_numpy(), both), name
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), KIND, st.integers(2, 4))
+def test_merging_commutes_and_associates(data: st.DataObject, kind: Kind, chunks: int) -> None:
+    # No statistic of these outcomes is nought but for rounding, of which a fingerprint would count the digits.
+    table = data.draw(tables(kind, exact=True))
+    whole, parts = parts_of(data, table, kind, chunks)
+    order = data.draw(st.permutations(range(len(parts))))
+    from_left = functools.reduce(Cells.merge, parts)
+    from_right = functools.reduce(lambda later, earlier: earlier.merge(later), reversed(parts))
+    for merged in (
+        from_left,
+        from_right,
+        parts[0].merge(*parts[1:]),
+        functools.reduce(Cells.merge, [parts[i] for i in order]),
+    ):
+        assert merged.fingerprint == whole.fingerprint
+        for name in ("n", "total", "exposure", "positives", "covariate_total"):
+            # Whole numbers and quarters, whose sums are exact.
+            if name in merged.statistics:
+                assert np.array_equal(merged.statistics[name], whole.statistics[name]), name
+        if kind == "count":
+            assert merged.frequencies is not None
+            assert whole.frequencies is not None
+            assert merged.frequencies.equals(whole.frequencies)
 
 
 @settings(deadline=None, max_examples=30)
@@ -161,3 +196,24 @@ def test_merged_deviations_equal_exact_arithmetic(groups: list[list[float]]) -> 
 def test_nobody_is_neutral(n: int, total: float, deviations: float) -> None:
     assert merge_deviations((n, total, deviations), (0, 0.0, 0.0)) == deviations
     assert merge_deviations((0, 0.0, 0.0), (n, total, deviations)) == deviations
+
+
+PAIRS = st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=8)
+
+
+@settings(deadline=None)
+@given(PAIRS, PAIRS)
+def test_merged_codeviations_equal_exact_arithmetic(
+    left: list[tuple[float, float]], right: list[tuple[float, float]]
+) -> None:
+    def statistics(pairs: list[tuple[float, float]]) -> tuple[float, float, float, float]:
+        y, x = ([Fraction(pair[i]) for pair in pairs] for i in (0, 1))
+        mean_y, mean_x = sum(y, Fraction(0)) / len(y), sum(x, Fraction(0)) / len(x)
+        together = sum(((a - mean_y) * (b - mean_x) for a, b in zip(y, x, strict=True)), Fraction(0))
+        return len(pairs), float(sum(y, Fraction(0))), float(sum(x, Fraction(0))), float(together)
+
+    expected = statistics(left + right)[3]
+    scale = len(left + right) * math.prod(max(abs(pair[i]) for pair in left + right) for i in (0, 1))
+    for one, other in ((left, right), (right, left)):
+        merged = float(merge_codeviations(statistics(one), statistics(other)))
+        assert math.isclose(merged, expected, rel_tol=1e-12, abs_tol=1e-13 * scale)

@@ -17,7 +17,7 @@ from bayesuplift.errors import (
     MissingFileError,
     UnreadableFileError,
 )
-from tests.support.engines import CHEAP, ENGINES, in_engine
+from tests.support.engines import CHEAP, ENGINES, as_told_by, in_engine
 
 FILES = ("csv path", "csv.gz path")
 
@@ -63,7 +63,9 @@ def test_one_arm_alone_is_refused(engine: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["binary", "count", "continuous", "revenue"])
 def test_a_null_arm_is_refused(engine: str, kind: str, tmp_path: Path) -> None:
     source = in_engine(table(group=["control", "offer", None, "offer", None, "control"]), engine, tmp_path)
-    with pytest.raises(DataError, match=r"'group' \(arm\) is missing in 2 of 6 rows, first in data row 3 .*, 5 "):
+    with pytest.raises(
+        DataError, match=as_told_by(engine, r"'group' \(arm\) is missing in 2 of 6 rows, first in data row 3 .*, 5 ")
+    ):
         read(source, kind)
 
 
@@ -71,7 +73,9 @@ def test_a_null_arm_is_refused(engine: str, kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "  "])
 def test_an_empty_arm_is_refused(engine: str, text: str, tmp_path: Path) -> None:
     source = in_engine(table(group=["control", "offer", text, "offer", "offer", "control"]), engine, tmp_path)
-    with pytest.raises(DataError, match=r"'group' \(arm\) is empty text in 1 of 6 rows, first in data row 3"):
+    with pytest.raises(
+        DataError, match=as_told_by(engine, r"'group' \(arm\) is empty text in 1 of 6 rows, first in data row 3")
+    ):
         read(source)
 
 
@@ -85,14 +89,18 @@ def test_an_empty_arm_in_a_csv_is_missing(engine: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_null_segment_is_refused(engine: str, tmp_path: Path) -> None:
     source = in_engine(table(channel=["Web", None, "Web", "Web", "Web", "Web"]), engine, tmp_path)
-    with pytest.raises(DataError, match=r"'channel' \(segment\) is missing in 1 of 6 rows, first in data row 2"):
+    with pytest.raises(
+        DataError, match=as_told_by(engine, r"'channel' \(segment\) is missing in 1 of 6 rows, first in data row 2")
+    ):
         read(source, "binary", segments=["channel"])
 
 
 @pytest.mark.parametrize("engine", [engine for engine in ENGINES if engine not in FILES])
 def test_an_empty_segment_is_refused(engine: str, tmp_path: Path) -> None:
     source = in_engine(table(channel=["Web", "Web", "Web", "Web", "", "Web"]), engine, tmp_path)
-    with pytest.raises(DataError, match=r"'channel' \(segment\) is empty text in 1 of 6 rows, first in data row 5"):
+    with pytest.raises(
+        DataError, match=as_told_by(engine, r"'channel' \(segment\) is empty text in 1 of 6 rows, first in data row 5")
+    ):
         read(source, "binary", segments=["channel"])
 
 
@@ -110,7 +118,7 @@ def test_an_outcome_that_is_not_finite_is_refused(
     engine: str, kind: str, value: Any, words: str, tmp_path: Path
 ) -> None:
     source = in_engine(table(y=[1.0, 0.0, 1.0, value, 0.0, 1.0]), engine, tmp_path)
-    with pytest.raises(DataError, match=r"'y' \(outcome\) " + words):
+    with pytest.raises(DataError, match=as_told_by(engine, r"'y' \(outcome\) " + words)):
         read(source, kind)
 
 
@@ -126,7 +134,7 @@ def test_nan_is_told_apart_from_null_where_the_engine_does(kind: str) -> None:
 def test_an_outcome_of_text_is_refused(engine: str, tmp_path: Path) -> None:
     source = in_engine(table(y=["1", "0", "yes", "0", "NA", "1"]), engine, tmp_path)
     words = r"'y' \(outcome\) is not a number in 2 of 6 rows, first in data row 3 \('yes'\), 5 \('NA'\)"
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=as_told_by(engine, words)):
         read(source, "binary")
 
 
@@ -165,7 +173,7 @@ def test_an_outcome_outside_its_kind_is_refused(
     engine: str, kind: str, value: float, words: str, tmp_path: Path
 ) -> None:
     source = in_engine(table(y=[1.0, 0.0, 1.0, 0.0, 0.0, value]), engine, tmp_path)
-    with pytest.raises(DataError, match=r"'y' \(outcome\) " + words):
+    with pytest.raises(DataError, match=as_told_by(engine, r"'y' \(outcome\) " + words)):
         read(source, kind)
 
 
@@ -199,7 +207,10 @@ def test_an_exposure_is_for_counts_only() -> None:
 @pytest.mark.parametrize("reader", [read_cells, read_experiment])
 def test_a_unit_that_comes_twice_is_refused(engine: str, reader: Any, tmp_path: Path) -> None:
     source = in_engine(table(customer=["a", "b", "a", "d", "e", "f"]), engine, tmp_path)
-    with pytest.raises(DataError, match=r"1 of 6 rows repeat a unit of the column 'customer' \(unit\): 'a' \(2 rows\)"):
+    with pytest.raises(
+        DataError,
+        match=r"1 of 6 rows repeat a unit of the column 'customer' \(unit\): 'a' \(2 rows\)",
+    ):
         reader(source, arm="group", control="control", outcome="y", kind="binary", unit="customer")
 
 
@@ -312,7 +323,7 @@ def test_faults_of_counts_are_refused(engine: str, columns: dict[str, list[Any]]
     counts = pd.DataFrame({"arm": ["A", "B"], "n": [10.0, 10.0], "y": [1.0, 2.0]} | columns)
     if engine in FILES and "infinite" in words:
         words = r"'n' \(trials\) is not a number in 1 of 2 rows, first in data row 1 \('inf'\)"
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=as_told_by(engine, words)):
         read_counts(in_engine(counts, engine, tmp_path), arm="arm", control="A", trials="n", successes="y")
 
 

@@ -97,9 +97,9 @@ def test_every_statistic_equals_exact_arithmetic_in_every_engine(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_cells_are_the_same_from_every_engine(table: pd.DataFrame, kind: str, tmp_path: Path) -> None:
-    prints = {engine: read(in_engine(table, engine, tmp_path), kind).fingerprint for engine in ENGINES}
-    assert len(set(prints.values())) == 1, prints
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_cells_are_the_same_from_every_engine(table: pd.DataFrame, kind: str, engine: str, tmp_path: Path) -> None:
+    assert read(in_engine(table, engine, tmp_path), kind).fingerprint == read(table, kind).fingerprint
 
 
 @pytest.mark.parametrize("engine", ENGINES)
