@@ -16,7 +16,7 @@ help:
 	@echo "make test       install the test tools, run every check and test"
 	@echo "make setup      prepare both environments' packages; does nothing the second time"
 	@echo "make check      lint, types, layers and dependencies"
-	@echo "make calibrate  the slow calibration of every model"
+	@echo "make calibrate  the full calibration of every model; writes models/*/reference.json"
 	@echo "make bench      the tables of benchmarks/README.md, rivals included"
 	@echo "make pins       resolve the constraints files again"
 
@@ -47,7 +47,7 @@ check: $(VENV)/.test
 	$(BIN)/deptry .
 
 test: check
-	$(BIN)/python -m pytest -m 'not slow' --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 calibrate: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.full

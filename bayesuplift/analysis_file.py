@@ -3,107 +3,23 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from bayesuplift.dims import ASSIGNMENTS, KINDS, Assignment, Kind
+from bayesuplift.analysis_sections import (
+    MODELS,
+    ROLES,
+    ChecksSection,
+    DataSection,
+    EngineName,
+    ModelSection,
+    OutcomeSection,
+    OutputSection,
+)
+from bayesuplift.data.grid import COVARIATE_KINDS
+from bayesuplift.dims import ASSIGNMENTS, KINDS
 from bayesuplift.errors import AnalysisError, MissingFileError, did_you_mean, is_finite_number, listed
-from bayesuplift.priors import RatePrior
-
-Role = Literal["primary", "secondary", "guardrail"]
-ROLES: tuple[Role, ...] = get_args(Role)
-
-
-@dataclass(frozen=True)
-class DataSection:
-    """`[data]`: the table and what its columns mean.
-
-    Parameters
-    ----------
-    path
-        CSV or Parquet file, relative to the analysis file.
-    arm, control
-        Column of the arms, and the label of the reference.
-    trials
-        Column of units, where the table holds counts already made; each row of the table is one unit otherwise.
-    segments, covariates
-        Columns to report on, and columns whose missingness is compared between arms.
-    unit
-        Column that names the unit, for the search for duplicates.
-    assignment
-        "randomized" or "observational".
-    intended_split
-        Share of units that each arm was meant to get; without it the sample ratio is not checked.
-    """
-
-    path: str
-    arm: str
-    control: str
-    trials: str | None = None
-    segments: tuple[str, ...] = ()
-    covariates: tuple[str, ...] = ()
-    unit: str | None = None
-    assignment: Assignment = "randomized"
-    intended_split: Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class OutcomeSection:
-    """`[[outcome]]`: what is compared, and how much of it matters.
-
-    Parameters
-    ----------
-    name
-        Name of the outcome, and its column unless `column` names another.
-    kind
-        "binary", "count", "continuous" or "revenue".
-    threshold_of_caring
-        Expected loss, in outcome units, small enough to stop for.
-    column
-        Column of the outcome; of the conversions, where the table holds counts.
-    role
-        "primary", "secondary" or "guardrail".
-    higher_is_better
-        Whether more is better.
-    rope
-        Half-width of the region of practical equivalence, in outcome units.
-    """
-
-    name: str
-    kind: Kind
-    threshold_of_caring: float
-    column: str | None = None
-    role: Role = "primary"
-    higher_is_better: bool = True
-    rope: float | None = None
-
-
-@dataclass(frozen=True)
-class ModelSection:
-    """`[model]`: what is fitted. `prior` is a table of alpha and beta; `seed` makes the run repeatable."""
-
-    name: str = "beta_binomial"
-    prior: RatePrior = field(default_factory=RatePrior)
-    seed: int = 1
-    engine: Literal["closed_form", "nuts"] | None = None
-    prob: float = 0.95
-
-
-@dataclass(frozen=True)
-class ChecksSection:
-    """`[checks]`: which of the optional checks to run."""
-
-    missingness: bool = True
-    predictive: bool = True
-
-
-@dataclass(frozen=True)
-class OutputSection:
-    """`[output]`: where results go, relative to the working directory, and the report's title."""
-
-    folder: str | None = None
-    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,14 +40,26 @@ class AnalysisFile:
     folder: Path
     data: DataSection
     outcomes: tuple[OutcomeSection, ...]
-    model: ModelSection = ModelSection()
-    checks: ChecksSection = ChecksSection()
-    output: OutputSection = OutputSection()
+    model: ModelSection = field(default_factory=ModelSection)
+    checks: ChecksSection = field(default_factory=ChecksSection)
+    output: OutputSection = field(default_factory=OutputSection)
 
     @property
     def data_path(self) -> Path:
         """The table's path."""
         return self.folder / self.data.path
+
+    def model_of(self, outcome: OutcomeSection) -> ModelSection:
+        """What is fitted to an outcome: what it says itself, else what `[model]` says, else its kind's model."""
+        shared = self.model
+        own = outcome.model is not None
+        return ModelSection(
+            name=outcome.model or shared.name or MODELS[outcome.kind],
+            prior=outcome.prior if own or outcome.prior is not None else shared.prior,
+            seed=shared.seed,
+            engine=outcome.engine if own or outcome.engine is not None else shared.engine,
+            prob=shared.prob,
+        )
 
 
 _SECTIONS = {"data": DataSection, "model": ModelSection, "checks": ChecksSection, "output": OutputSection}
@@ -176,20 +104,35 @@ def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFi
         raise AnalysisError("no [[outcome]]: name at least one, with its kind and threshold_of_caring")
     sections = {key: _section(f"[{key}]", kind, content[key]) for key, kind in _SECTIONS.items() if key in content}
     parsed = tuple(_section(f"[[outcome]] {i + 1}", OutcomeSection, one) for i, one in enumerate(outcomes))
-    for one in parsed:
-        if sections["data"].trials is not None and one.kind != "binary":
-            raise AnalysisError(
-                f"outcome {one.name!r} is {one.kind}, and [data] trials says that the table holds counts already made, "
-                f"which only a binary outcome can be"
-            )
     data = sections["data"]
     if data.trials is not None and (data.unit is not None or data.covariates):
-        raise AnalysisError("[data]: unit and covariates are columns of unit rows; with trials, a row holds counts")
+        raise AnalysisError(
+            "[data]: unit and covariates are columns of unit rows; with trials, a row holds statistics of many"
+        )
+    for one in parsed:
+        _check_columns(one, by_cell=data.trials is not None)
     names = [one.name for one in parsed]
     if len(set(names)) < len(names):
         raise AnalysisError(f"two outcomes share a name: {listed(names)}")
     order = sorted(parsed, key=lambda one: ROLES.index(one.role))
     return AnalysisFile(name=name, folder=folder, outcomes=tuple(order), **sections)
+
+
+def _check_columns(outcome: OutcomeSection, *, by_cell: bool) -> None:
+    """Refuse columns that this kind of outcome, or of table, does not have."""
+    where = f"[[outcome]] {outcome.name}"
+    if outcome.exposure is not None and (outcome.kind != "count" or by_cell):
+        instead = "name its column in statistics" if by_cell else "only counts have one"
+        raise AnalysisError(f"{where}: exposure is given for a {outcome.kind} outcome; {instead}")
+    if outcome.covariate is not None and outcome.kind not in COVARIATE_KINDS:
+        raise AnalysisError(
+            f"{where}: covariate is given for a {outcome.kind} outcome; only {listed(COVARIATE_KINDS)} outcomes are "
+            f"adjusted for one"
+        )
+    if outcome.statistics is not None and not by_cell:
+        raise AnalysisError(
+            f"{where}: statistics names columns of cells made elsewhere; [data] trials then names the column of units"
+        )
 
 
 def _section(where: str, kind: type, content: Any) -> Any:
@@ -215,7 +158,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "kind": KINDS,
     "role": ROLES,
     "assignment": ASSIGNMENTS,
-    "engine": ("closed_form", "nuts"),
+    "engine": get_args(EngineName),
 }
 _LARGEST_SEED = 2**63 - 1
 _LISTS = ("segments", "covariates")
@@ -223,7 +166,7 @@ _NUMBERS = ("threshold_of_caring", "rope", "prob")
 _FLAGS = ("higher_is_better", "missingness", "predictive")
 
 
-def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901 -- one branch a type of key, read from top to bottom
+def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901, PLR0912 -- one branch a type of key, read from top to bottom
     """One key's value, of the type that the key has."""
     if key in _CHOICES:
         if value not in _CHOICES[key]:
@@ -232,7 +175,13 @@ def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901 -- one branch
             )
         return value
     if key == "prior":
-        return _prior(where, value)
+        if not isinstance(value, Mapping):
+            raise AnalysisError(f"{where} = {value!r}; expected a table such as {{ alpha = 1.0, beta = 1.0 }}")
+        return dict(value)
+    if key == "statistics":
+        if not isinstance(value, Mapping) or not all(isinstance(one, str) and one for one in value.values()):
+            raise AnalysisError(f"{where} = {value!r}; expected a table of statistic = column")
+        return dict(value)
     if key == "intended_split":
         if not isinstance(value, Mapping) or not all(_is(share, float) for share in value.values()):
             raise AnalysisError(f"{where}: expected a table of arm = share")
@@ -257,7 +206,37 @@ def _is(value: Any, expected: type) -> bool:
     return is_finite_number(value) if expected is float else isinstance(value, expected)
 
 
-def _prior(where: str, value: Any) -> RatePrior:
-    if not isinstance(value, Mapping) or set(value) != {"alpha", "beta"}:
-        raise AnalysisError(f"{where} = {value!r}; expected {{ alpha = 1.0, beta = 1.0 }}")
-    return RatePrior(value["alpha"], value["beta"])
+def prior_of(family: type, table: Mapping[str, Any] | None, where: str) -> Any:
+    """Make a prior of a family from its table; what the table leaves out is the family's default.
+
+    Parameters
+    ----------
+    family
+        Class of the prior, from `bayesuplift.priors`.
+    table
+        Numbers by the names of its fields; a field that is a prior itself is a table. None: the default prior.
+    where
+        What the table is called in a refusal.
+
+    Raises
+    ------
+    AnalysisError
+        A key that is none of the family's, or a table where a number is expected, or the reverse.
+    ArgumentError
+        A number out of its range.
+    """
+    known = {one.name: one for one in fields(family)}
+    values = {}
+    for key, value in (table or {}).items():
+        if key not in known:
+            raise AnalysisError(
+                f"{where}: {family.__name__} has no {key!r}. Keys: {listed(known)}.{did_you_mean(key, known)}"
+            )
+        inner: Any = known[key].default_factory  # a prior within a prior is its field's default
+        nested = inner is not MISSING and is_dataclass(inner)
+        if nested != isinstance(value, Mapping):
+            raise AnalysisError(
+                f"{where} {key} = {value!r}; expected {'a table of its numbers' if nested else 'a number'}"
+            )
+        values[key] = prior_of(inner, value, f"{where} {key}") if nested else value
+    return family(**values)

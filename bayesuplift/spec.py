@@ -1,19 +1,65 @@
 """What a model is to the rest of the package, and the register that `bayesuplift.models` fills."""
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import jax
 import numpyro
 
-from bayesuplift.data.cells import Cells
 from bayesuplift.dims import Kind
 from bayesuplift.errors import ModelNotFoundError, did_you_mean, listed
 
 Estimand = Literal["ate", "cate"]
+Conditioned = Literal["cells", "effects", "units"]
 Program = Callable[..., None]
+
+
+@jax.tree_util.register_pytree_node_class
+class Given:
+    """Named numbers and arrays that a program is given, as attributes: statistics of the data, or a prior's numbers.
+
+    JAX takes them as arguments of the compiled program, so that other data of the same shape, or another prior of the same
+    family, need no other compilation.
+
+    Parameters
+    ----------
+    values
+        Arrays, numbers, or further `Given`, by name.
+    sizes
+        Size of each dimension of the data, by name and in order; empty for a prior.
+    """
+
+    def __init__(self, values: Mapping[str, Any], sizes: Mapping[str, int] | None = None) -> None:
+        self.values = dict(values)
+        self.sizes = dict(sizes or {})
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of that name."""
+        if name in ("values", "sizes") or name not in self.values:
+            raise AttributeError(f"a program is given no {name!r}")
+        return self.values[name]
+
+    @classmethod
+    def of_prior(cls, prior: Any) -> Self:
+        """Give the numbers of a prior, priors within it included."""
+        parts = {field.name: getattr(prior, field.name) for field in dataclasses.fields(prior)}
+        return cls(
+            {name: cls.of_prior(part) if dataclasses.is_dataclass(part) else part for name, part in parts.items()}
+        )
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
+        """Split into what JAX traces and what it compiles for."""
+        return tuple(self.values.values()), (tuple(self.values), tuple(self.sizes.items()))
+
+    @classmethod
+    def tree_unflatten(cls, static: Any, values: Any) -> Self:
+        """Put together again."""
+        names, sizes = static
+        return cls(dict(zip(names, values, strict=True)), dict(sizes))
 
 
 @dataclass(frozen=True)
@@ -24,22 +70,31 @@ class ModelSpec:
     ----------
     name
         Name of its function and of its folder of evidence.
-    outcome
-        Kind of outcome it describes.
+    outcomes
+        Kinds of outcome it describes, the one it is made for first.
     data
-        What it is conditioned on: sufficient statistics by cell, or rows by unit.
+        What it is conditioned on: sufficient statistics by cell, effects of past experiments, or rows by unit.
     supplies
         Estimands it identifies in a randomized experiment.
+    needs
+        Statistics that the data must hold beside those of their kind, and what to do to have them.
     program
-        The NumPyro program. It takes the data and `prior=`, tells the generative story without `obs=`, names every plate
-        after a dimension, every observed site after a statistic of the data, and the mean outcome `mean_outcome`.
+        The NumPyro program. It takes the data as `Given` and `prior=`, tells the generative story without `obs=`, names
+        every plate after a dimension, every observed site after a statistic of the data, and the mean outcome
+        `mean_outcome`.
     """
 
     name: str
-    outcome: Kind
-    data: Literal["cells", "units"]
+    outcomes: tuple[Kind, ...]
+    data: Conditioned
     supplies: frozenset[Estimand]
+    needs: Mapping[str, str]
     program: Program
+
+    @property
+    def outcome(self) -> Kind:
+        """The kind of outcome that it is made for."""
+        return self.outcomes[0]
 
     @property
     def question(self) -> str:
@@ -48,7 +103,7 @@ class ModelSpec:
 
     @property
     def default_prior(self) -> Any:
-        """The prior in the program's signature."""
+        """The prior in the program's signature; what it leaves open is filled in from the data (`resolved`)."""
         return (self.program.__kwdefaults__ or {})["prior"]
 
 
@@ -56,7 +111,11 @@ _REGISTER: dict[str, ModelSpec] = {}
 
 
 def register(
-    *, outcome: Kind, data: Literal["cells", "units"], supplies: set[Estimand]
+    *,
+    outcome: Kind | tuple[Kind, ...],
+    data: Conditioned,
+    supplies: set[Estimand],
+    needs: Mapping[str, str] | None = None,
 ) -> Callable[[Program], Program]:
     """Enrol a NumPyro program as a model, under its function's name; the program itself stays as it is."""
 
@@ -65,7 +124,12 @@ def register(
         if name in _REGISTER:
             raise ValueError(f"two models are called {name!r}")
         _REGISTER[name] = ModelSpec(
-            name=name, outcome=outcome, data=data, supplies=frozenset(supplies), program=program
+            name=name,
+            outcomes=outcome if isinstance(outcome, tuple) else (outcome,),
+            data=data,
+            supplies=frozenset(supplies),
+            needs=MappingProxyType(dict(needs or {})),
+            program=program,
         )
         return program
 
@@ -91,10 +155,10 @@ def find(name: str) -> ModelSpec:
 
 
 @contextmanager
-def cell_plates(cells: Cells) -> Iterator[None]:
-    """One plate for each dimension of the cells, named after it: (arm), or (segment, arm)."""
-    sizes = cells.statistics["n"].sizes
+def cell_plates(data: Given, *, leave_out: str | None = None) -> Iterator[None]:
+    """One plate for each dimension of the data, named after it: (arm), or (segment, arm); or all but one of them."""
     with ExitStack() as stack:
-        for place, (name, size) in enumerate(sizes.items()):
-            stack.enter_context(numpyro.plate(str(name), size, dim=place - len(sizes)))
+        for place, (name, size) in enumerate(data.sizes.items()):
+            if name != leave_out:
+                stack.enter_context(numpyro.plate(name, size, dim=place - len(data.sizes)))
         yield

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from bayesuplift.analysis_file import AnalysisFile, OutcomeSection, read_analysis
+from bayesuplift.analysis_file import AnalysisFile, prior_of, read_analysis
+from bayesuplift.analysis_sections import OutcomeSection
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.checks import Check, checks_of, duplicates, missingness, randomization
 from bayesuplift.data.readers import read_cells, read_counts
 from bayesuplift.decisions.choice import Standards, choose_arm
-from bayesuplift.errors import DataWarning, UnreadableFileError
+from bayesuplift.errors import AnalysisError, BayesupliftError, DataWarning, UnreadableFileError, listed
 from bayesuplift.files import folder_within
-from bayesuplift.inference.fit import fit, model_for
+from bayesuplift.inference.fit import Engine, engines, fit, model_for
 from bayesuplift.posterior.predictive import predictive_check
 from bayesuplift.posterior.storage import save
 from bayesuplift.report.content import OutcomeResult, Report, Segmentation
@@ -47,8 +49,7 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
         The file, the table or what it holds is not what the analysis says; nothing is fitted.
     """
     analysis = read_analysis(path)
-    for outcome in analysis.outcomes:
-        model_for(analysis.model.name, outcome=outcome.name, kind=outcome.kind)
+    fits = {outcome.name: _fit_of(analysis, outcome) for outcome in analysis.outcomes}
     notes: list[str] = []
     cells = {outcome.name: _noted(analysis, outcome, notes) for outcome in analysis.outcomes}
     first = next(iter(cells.values()))
@@ -58,7 +59,11 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
     with tqdm(total=steps, desc="fitting", unit="fit", disable=None if progress is None else not progress) as bar:
         for position, outcome in enumerate(analysis.outcomes):
             seeds = _seeds(analysis.model.seed, position)
-            results.append(_decide(analysis, outcome, cells[outcome.name], checks=checks, seeds=seeds, bar=bar))
+            own, left_out = _decide(
+                analysis, outcome, cells[outcome.name], fits[outcome.name], checks=checks, seeds=seeds, bar=bar
+            )
+            results.append(own)
+            notes += left_out
     units = int(first.n.sum())
     return Report(
         title=analysis.output.title or f"Analysis of {analysis.name}",
@@ -94,7 +99,7 @@ def check(path: str | os.PathLike[str]) -> list[Check]:
     """Read the data of an analysis file and check them; fit nothing."""
     analysis = read_analysis(path)
     for outcome in analysis.outcomes:
-        model_for(analysis.model.name, outcome=outcome.name, kind=outcome.kind)
+        _fit_of(analysis, outcome)
     cells = [_read(analysis, outcome) for outcome in analysis.outcomes]
     return [randomization(analysis.data.assignment), *_data_checks(analysis, cells[0])]
 
@@ -139,9 +144,57 @@ def _read(analysis: AnalysisFile, outcome: OutcomeSection) -> Cells:
         "intended_split": data.intended_split,
     }
     column = outcome.column or outcome.name
-    if data.trials is not None:
+    if data.trials is None:
+        cells = read_cells(
+            analysis.data_path,
+            outcome=column,
+            kind=outcome.kind,
+            unit=data.unit,
+            exposure=outcome.exposure,
+            covariate=outcome.covariate,
+            **shared,
+        )
+        return cells if column == outcome.name else replace(cells, outcome=outcome.name)
+    if outcome.kind == "binary" and outcome.statistics is None:
         return read_counts(analysis.data_path, trials=data.trials, successes=column, outcome=outcome.name, **shared)
-    return read_cells(analysis.data_path, outcome=column, kind=outcome.kind, unit=data.unit, **shared)
+    named = {"n": data.trials}
+    if outcome.column is not None:
+        named["value" if outcome.kind == "count" else "total"] = outcome.column
+    return Cells.from_table(
+        analysis.data_path,
+        kind=outcome.kind,
+        outcome=outcome.name,
+        statistics=named | dict(outcome.statistics or {}),
+        covariate=outcome.covariate,
+        **shared,
+    )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Model, prior and engine of one outcome."""
+
+    model: str
+    prior: Any
+    engine: Engine | None
+
+
+def _fit_of(analysis: AnalysisFile, outcome: OutcomeSection) -> _Fit:
+    """What is fitted to an outcome; refused before any data are read where it does not exist."""
+    section = analysis.model_of(outcome)
+    assert section.name is not None, "every kind of outcome has a model"
+    spec = model_for(section.name, outcome=outcome.name, kind=outcome.kind)
+    where = f"[[outcome]] {outcome.name}"
+    if "covariate_total" in spec.needs and outcome.covariate is None:
+        raise AnalysisError(
+            f'{where}: model {section.name!r} adjusts for a covariate; name its column: covariate = "..."'
+        )
+    prior = prior_of(type(spec.default_prior), section.prior, f"{where} prior of {section.name}")
+    if section.engine is not None and section.engine not in engines(section.name):
+        raise AnalysisError(
+            f"{where}: engine = {section.engine!r}; model {section.name!r} has {listed(engines(section.name))}"
+        )
+    return _Fit(section.name, prior, section.engine)
 
 
 def _data_checks(analysis: AnalysisFile, cells: Cells) -> list[Check]:
@@ -161,35 +214,44 @@ def _decide(
     analysis: AnalysisFile,
     outcome: OutcomeSection,
     cells: Cells,
+    chosen: _Fit,
     *,
     checks: list[Check],
     seeds: Iterator[int],
     bar: Any,
-) -> OutcomeResult:
-    model = analysis.model
+) -> tuple[OutcomeResult, list[str]]:
+    """Fit and decide one outcome, overall and within the segments of every factor; and say which of these could not be."""
     options = Standards(
         threshold_of_caring=outcome.threshold_of_caring,
         rope=outcome.rope,
         higher_is_better=outcome.higher_is_better,
-        prob=model.prob,
+        prob=analysis.model.prob,
     )
     # The posterior repeats the check of the sample ratio on its own, so that it holds for a stored one, too.
     others = [check for check in checks if check.name != "sample_ratio"]
 
-    def fitted(part: Cells) -> xr.DataTree:
-        posterior = fit(model.name, part, prior=model.prior, seed=next(seeds), engine=model.engine, progress=False)
+    def fitted(part: Cells, seed: int) -> xr.DataTree:
+        posterior = fit(chosen.model, part, prior=chosen.prior, seed=seed, engine=chosen.engine, progress=False)
         bar.update()
         return posterior
 
-    posterior = fitted(cells.by())
-    segmentations = []
-    for factor in cells.factors:
-        by_factor = fitted(cells.by(factor))
-        segmentations.append(Segmentation(factor, by_factor, choose_arm(by_factor, checks=others, **options)))
-    return OutcomeResult(
+    posterior = fitted(cells.by(), next(seeds))
+    choice = choose_arm(posterior, checks=others, **options)
+    segmentations, left_out = [], []
+    for factor, seed in zip(cells.factors, seeds, strict=False):
+        # A segment may hold what its model cannot be fitted to; the decision for everybody does not rest on it.
+        try:
+            by_factor = fitted(cells.by(factor), seed)
+            found = Segmentation(factor, by_factor, choose_arm(by_factor, checks=others, **options))
+        except BayesupliftError as refusal:
+            left_out.append(f"{outcome.name} by {factor} is left out: {refusal}")
+        else:
+            segmentations.append(found)
+    result = OutcomeResult(
         posterior=posterior,
-        choice=choose_arm(posterior, checks=others, **options),
+        choice=choice,
         role=outcome.role,
         model_checks=predictive_check(posterior, cells, seed=next(seeds)) if analysis.checks.predictive else (),
         segmentations=tuple(segmentations),
     )
+    return result, left_out

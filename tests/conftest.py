@@ -24,19 +24,23 @@ def real_data() -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def absent() -> dict[str, str]:
+    """Markers of tests that cannot run here, each with the line that says so."""
+    found = {}
     if study_files() is None:
-        leave_out(config, items, "real_data", "on the study files", "no folder BAYESUPLIFT_DATA or ../shared/data")
-    if any("spark" in item.keywords for item in items) and not spark_is_here():
-        leave_out(config, items, "spark", "on Spark", "PySpark and a Java (on PATH or JAVA_HOME) are not both here")
+        found["real_data"] = "tests on the study files deselected: no folder BAYESUPLIFT_DATA or ../shared/data"
+    if not spark_is_here():
+        found["spark"] = "tests on Spark deselected: PySpark and a Java (on PATH or JAVA_HOME) are not both here"
+    return found
 
 
-def leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, what: str, reason: str) -> None:
-    """Deselect the tests of a marker, and say so in one line."""
-    left_out = [item for item in items if marker in item.keywords]
+def pytest_report_header() -> list[str]:
+    """Say it where it is read, also when the tests are dealt to several processes."""
+    return list(absent().values())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if any(marker in item.keywords for marker in absent())]
     if left_out:
-        items[:] = [item for item in items if marker not in item.keywords]
+        items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(f"{len(left_out)} tests {what} deselected: {reason}")

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from bayesuplift.data.checks import Check, randomization, sample_ratio
-from bayesuplift.decisions.comparison import Contrast, compare_closed_form, compare_draws
+from bayesuplift.decisions.comparison import Contrast, compare_closed_form, compare_draws, compare_weighted
+from bayesuplift.decisions.learned_prior import EffectPrior, reweighted
 from bayesuplift.decisions.proportions import check_options
 from bayesuplift.decisions.sensitivity import prior_sensitivity
 from bayesuplift.decisions.verdict import Verdict, decide
@@ -16,6 +17,7 @@ from bayesuplift.dims import ARM, CONSTANT_DATA, KINDS, SEGMENT, UNIT, Kind, N
 from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, is_finite_number, listed
 from bayesuplift.posterior.diagnostics import diagnose
 from bayesuplift.posterior.schema import arms, group, is_closed_form, mean_outcome, observed_cells, validate
+from bayesuplift.posterior.tail import tail_check
 
 
 class Standards(TypedDict, total=False):
@@ -83,6 +85,7 @@ def choose_arm(
     higher_is_better: bool = True,
     prob: float = 0.95,
     checks: Sequence[Check] = (),
+    effect_prior: EffectPrior | None = None,
 ) -> Choice:
     """Choose one arm for everybody, or say why not.
 
@@ -100,6 +103,10 @@ def choose_arm(
         Mass of the equal-tailed credible intervals.
     checks
         Checks of the data beside those the posterior itself allows (sample ratio, randomization, convergence).
+    effect_prior
+        What past experiments taught of effects (`EffectPrior.learned_from`). The posterior's own prior must be vague. All
+        figures are then under both, from draws, and the posterior by itself is the row "unlearned" of the sensitivity
+        table. Where too few draws lie where the learned prior does, the verdict is INVALID.
 
     Returns
     -------
@@ -142,12 +149,22 @@ def choose_arm(
     else:
         table = compare_draws(draws, **options)
     every = (*checks, *_own_checks(posterior), *diagnose(posterior))
+    unlearned, learned = overall, None
+    if effect_prior is not None:
+        averaged = population_mean(posterior, draws)
+        weights, check = reweighted(averaged, effect_prior, control=str(posterior.attrs["control"]))
+        every = (*every, check)
+        if weights is not None:
+            overall = compare_weighted(averaged, weights, **options)
+            table = compare_weighted(draws, weights, **options) if SEGMENT in draws.dims else overall
+            learned = (str(effect_prior), overall)
     sensitivity = prior_sensitivity(
         posterior,
-        overall,
+        unlearned,
         lambda other: population_mean(posterior, other),
         exact=exact,
         threshold=threshold_of_caring,
+        learned=learned,
         **options,
     )
     kind = _kind(posterior)
@@ -175,7 +192,7 @@ def choose_arm(
         sensitivity=sensitivity,
         verdict=verdict,
         checks=every,
-        exact=exact,
+        exact=exact and learned is None,
         standards=standards,
     )
 
@@ -217,7 +234,7 @@ def _kind(posterior: xr.DataTree) -> Kind:
 
 
 def _own_checks(posterior: xr.DataTree) -> list[Check]:
-    """What the posterior itself says of how the units came into their arms."""
+    """What the posterior itself says of how the units came into their arms, and of the tail that its means rest on."""
     found = []
     if posterior.attrs.get("assignment") == "observational":
         found.append(randomization("observational"))
@@ -227,6 +244,9 @@ def _own_checks(posterior: xr.DataTree) -> list[Check]:
     n = observed[N].transpose(..., ARM)
     units = n.sum([dim for dim in n.dims if dim != ARM])
     found += _empty_cells(n, units)
+    tail = tail_check(posterior)
+    if tail is not None:
+        found.append(tail)
     constant = group(posterior, CONSTANT_DATA)
     if constant is not None and "intended_split" in constant and float(units.sum()) > 0:
         shares = constant["intended_split"]

@@ -73,6 +73,77 @@ def compare_draws(
     return table
 
 
+def compare_weighted(
+    draws: xr.DataArray, weights: xr.DataArray, *, control: int, higher_is_better: bool, rope: float | None, prob: float
+) -> xr.Dataset:
+    """The same table from draws with weights (chain, draw) that sum to one.
+
+    Errors of means are sqrt(sum w^2 (x - mean)^2), widened by the draws' autocorrelation; those of quantiles are half the
+    distance between the quantiles one such error of the probability below apart.
+    """
+    reference = draws.isel({ARM: control}, drop=True)
+    parts = per_draw(draws, higher_is_better=higher_is_better)
+    parts["prob_beats_control"] = (draws > reference if higher_is_better else draws < reference).astype(float)
+    if rope is not None:
+        parts["prob_rope"] = (abs(draws - reference) <= rope).astype(float)
+        parts["prob_all_equivalent"] = (draws.max(ARM) - draws.min(ARM) <= rope).astype(float)
+    contrasts = {"mean_outcome": draws, "difference": draws - reference}
+    table = xr.Dataset()
+    not_positive = int((reference <= 0).sum())
+    if not_positive == 0:
+        contrasts["relative_lift"] = draws / reference - 1.0
+    else:
+        table.attrs["left_out"] = (
+            f"relative lift: the control's mean outcome is not positive in {not_positive} of {reference.size} draws"
+        )
+    widening = float(np.sqrt(weights.size / effective_draws(draws).min()))
+    # an event that no draw shows is not known without error: see `_means`
+    unseen = widening**2 * float((weights**2).sum())
+    tail = (1.0 - prob) / 2.0
+    for name, values in {**parts, **contrasts}.items():
+        mean = (values * weights).sum((CHAIN, DRAW))
+        error = widening * (weights**2 * (values - mean) ** 2).sum((CHAIN, DRAW)) ** 0.5
+        table[name] = mean
+        if name in parts:
+            least = unseen * (float(draws.std((CHAIN, DRAW)).max()) if name == "expected_loss" else 1.0)
+            error = error.where(values.max((CHAIN, DRAW)) > values.min((CHAIN, DRAW)), least)
+        if name in ("prob_beats_control", "prob_rope"):
+            error = error.where(error[ARM] != draws[ARM][control], 0.0)
+        table[f"{name}_mcse"] = error
+        if name in contrasts:
+            for end, q in (("lower", tail), ("upper", 1.0 - tail)):
+                low, middle, high = _weighted_quantiles(values, weights, q, widening)
+                table[f"{name}_{end}"], table[f"{name}_{end}_mcse"] = middle, (high - low) / 2.0
+    return table
+
+
+def _weighted_quantiles(
+    values: xr.DataArray, weights: xr.DataArray, q: float, widening: float
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """The q-quantile of weighted draws, between those one standard error of its probability below and above."""
+
+    def apply(one: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        flat, of = one.reshape(*one.shape[:-2], -1), weight.ravel()
+        order = flat.argsort(axis=-1)
+        ordered, below = np.take_along_axis(flat, order, axis=-1), of[order].cumsum(axis=-1)
+        square = (of**2)[order].cumsum(axis=-1)
+        place = np.minimum((below < q).sum(axis=-1, keepdims=True), flat.shape[-1] - 1)
+        through = np.take_along_axis(square, place, axis=-1)
+        error = widening * np.sqrt((1.0 - q) ** 2 * through + q**2 * (square[..., -1:] - through))
+        levels = np.concatenate([q - error, np.full_like(error, q), q + error], axis=-1)
+        found = np.minimum((below[..., None, :] < levels[..., None]).sum(axis=-1), flat.shape[-1] - 1)
+        return np.take_along_axis(ordered, found, axis=-1)
+
+    found = xr.apply_ufunc(
+        apply,
+        values.transpose(..., CHAIN, DRAW),
+        weights.transpose(CHAIN, DRAW),
+        input_core_dims=[[CHAIN, DRAW], [CHAIN, DRAW]],
+        output_core_dims=[["place"]],
+    )
+    return tuple(found.isel(place=k) for k in range(3))
+
+
 def _means(draws: xr.DataArray, control: int, *, higher_is_better: bool, rope: float | None) -> dict[str, Any]:
     """Probabilities and losses with their Monte Carlo errors."""
     reference = draws.isel({ARM: control}, drop=True)

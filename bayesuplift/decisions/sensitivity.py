@@ -8,7 +8,7 @@ from arviz_stats.base import array_stats
 
 from bayesuplift.decisions.comparison import compare_closed_form, compare_draws, per_draw
 from bayesuplift.decisions.verdict import leading
-from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW, PRIOR, PRIOR_SENSITIVITY
+from bayesuplift.dims import ALTERNATIVES, ARM, CHAIN, CLOSED_FORM, DRAW, MEAN_OUTCOME, PRIOR, PRIOR_SENSITIVITY
 from bayesuplift.errors import listed
 from bayesuplift.posterior.closed_form import draw_rates
 from bayesuplift.posterior.diagnostics import SMALLEST_ESS_PER_CHAIN, effective_draws
@@ -16,7 +16,9 @@ from bayesuplift.posterior.schema import STATED, group, is_closed_form, mean_out
 
 # Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, section 3.2.4: above this the
 # reweighted average cannot be trusted at any number of draws.
-_LARGEST_PARETO_K = 0.7
+LARGEST_PARETO_K = 0.7
+UNLEARNED = "unlearned"
+_ZERO_WEIGHT = 750.0  # exp(-750) is 0 in float64
 
 
 def prior_sensitivity(
@@ -30,16 +32,17 @@ def prior_sensitivity(
     higher_is_better: bool,
     rope: float | None,
     prob: float,
+    learned: tuple[str, xr.Dataset] | None = None,
 ) -> xr.Dataset:
     """P(best), expected loss and the verdict's name under the stated prior and each alternative.
 
-    Exact for a closed form; for its segments' average, from fresh draws under each prior; for a sampler's draws, by Pareto
-    smoothed importance weights.
+    Exact for a closed form; for its segments' average, and for models that are drawn from directly, from fresh draws under
+    each prior; for a Markov chain's draws, by Pareto smoothed importance weights.
 
     Parameters
     ----------
     posterior
-        The tree; `closed_form` or `prior_sensitivity` holds the alternatives.
+        The tree; `closed_form`, `alternatives` or `prior_sensitivity` holds the alternatives.
     overall
         The table under the stated prior.
     averaged
@@ -48,6 +51,9 @@ def prior_sensitivity(
         Whether `overall` is in closed form.
     threshold, control, higher_is_better, rope, prob
         As in `choose_arm`.
+    learned
+        Description of a prior learned from past experiments, and the table under it: the stated one, then; what the
+        posterior states by itself becomes the row "unlearned".
 
     Returns
     -------
@@ -57,8 +63,12 @@ def prior_sensitivity(
     """
     tables = {STATED: overall}
     descriptions = {STATED: str(posterior.attrs.get("prior", "stated by the posterior's maker"))}
+    if learned is not None:
+        tables = {STATED: learned[1], UNLEARNED: overall}
+        descriptions = {STATED: learned[0], UNLEARNED: descriptions[STATED]}
     left_out = []
-    alternatives = group(posterior, CLOSED_FORM if is_closed_form(posterior) else PRIOR_SENSITIVITY)
+    found = (group(posterior, name) for name in (CLOSED_FORM, ALTERNATIVES, PRIOR_SENSITIVITY))
+    alternatives = next((one for one in found if one is not None), None)
     if alternatives is None:
         left_out.append("the posterior carries no alternative priors")
         alternatives = xr.Dataset(coords={PRIOR: [STATED]})
@@ -78,9 +88,17 @@ def prior_sensitivity(
             tables[name] = compare_draws(
                 averaged(again), control=control, higher_is_better=higher_is_better, rope=rope, prob=prob
             )
+        elif MEAN_OUTCOME in of_prior:
+            tables[name] = compare_draws(
+                averaged(of_prior[MEAN_OUTCOME].drop_vars(PRIOR)),
+                control=control,
+                higher_is_better=higher_is_better,
+                rope=rope,
+                prob=prob,
+            )
         else:
-            weights, pareto_k = _smoothed(of_prior["log_weight"])
-            carrying = 1.0 / float((weights**2).sum()) if pareto_k <= _LARGEST_PARETO_K else 0.0
+            weights, pareto_k = smoothed(of_prior["log_weight"])
+            carrying = 1.0 / float((weights**2).sum()) if pareto_k <= LARGEST_PARETO_K else 0.0
             if carrying < SMALLEST_ESS_PER_CHAIN * weights.sizes[CHAIN]:
                 why = (
                     f"Pareto k {pareto_k:.2f}" if carrying == 0.0 else f"{carrying:.0f} of them would carry the weight"
@@ -122,15 +140,19 @@ def _weighted(draws: xr.DataArray, weights: xr.DataArray, *, higher_is_better: b
     return means.assign({f"{name}_mcse": widening * values**0.5 for name, values in variances.items()})
 
 
-def _smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
+def smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
     """Pareto smoothed importance weights that sum to one, and Pareto k."""
     ordered = log_weight.transpose(CHAIN, DRAW)
+    if not np.isfinite(ordered.values.max()):
+        return ordered, np.inf
     if float(np.ptp(ordered.values)) == 0.0:  # the alternative is the stated prior
         return xr.full_like(ordered, 1.0 / ordered.size), -np.inf
     # arviz takes log likelihoods, as for leave-one-out, and turns their sign: weights go in with theirs turned. Its fit of
     # the tail overflows where the alternative lies far away, and Pareto k then says so.
+    # A draw that the alternative rules out gets a weight that is 0 in float64: the fit cannot take an infinite logarithm.
+    finite = np.maximum(ordered.values, float(ordered.max()) - _ZERO_WEIGHT)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        smoothed, pareto_k = array_stats.psislw(-ordered.values.ravel())
+        smoothed, pareto_k = array_stats.psislw(-finite.ravel())
     if not np.isfinite(smoothed).all() or np.isnan(pareto_k):
         return ordered, np.inf
     weights = np.exp(smoothed - smoothed.max())

@@ -24,4 +24,5 @@ def solve(
         The groups `closed_form` and `posterior`.
     """
     exact = beta_posterior(cells.statistics, {name: (prior.alpha, prior.beta) for name, prior in priors.items()})
-    return {POSTERIOR: draw_rates(exact, chains=chains, draws=draws, seed=seed).to_dataset(), CLOSED_FORM: exact}
+    rates = draw_rates(exact, chains=chains, draws=draws, seed=seed)
+    return {POSTERIOR: rates.to_dataset().assign(rate=rates), CLOSED_FORM: exact}

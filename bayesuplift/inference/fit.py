@@ -7,25 +7,31 @@ import xarray as xr
 
 import bayesuplift.models  # noqa: F401 -- importing the package of models registers them
 from bayesuplift.data.cells import Cells
+from bayesuplift.data.effects import Effects
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA, Kind
 from bayesuplift.errors import ArgumentError, FrameTypeError, listed
-from bayesuplift.inference import conjugate, nuts
+from bayesuplift.inference import conjugate, direct, nuts
+from bayesuplift.inference.density import Data
 from bayesuplift.posterior.schema import assemble
 from bayesuplift.posterior.storage import provenance
-from bayesuplift.priors import RatePrior
 from bayesuplift.spec import ModelSpec, find, registered
 
-Engine = Literal["closed_form", "nuts"]
+Engine = Literal["closed_form", "direct", "nuts"]
+_METHODS: dict[Engine, str] = {
+    "closed_form": "closed form",
+    "direct": "independent draws",
+    "nuts": "NUTS (NumPyro)",
+}
 _LARGEST_SEED = 2**63 - 1
 
 
 def fit(
     model: str,
-    data: Cells | Experiment,
+    data: Cells | Experiment | Effects,
     *,
     seed: int,
-    prior: RatePrior | None = None,
+    prior: Any = None,
     engine: Engine | None = None,
     chains: int = 4,
     draws: int = 1000,
@@ -39,13 +45,14 @@ def fit(
     model
         Name of the model; `models()` lists them.
     data
-        Cells; an `Experiment` is reduced to them by its segments.
+        Cells, or the effects of past experiments; an `Experiment` is reduced to cells by its segments.
     seed
         Seed of everything random here, from 0.
     prior
-        The prior; the model's own default if left out.
+        The prior, of the model's family; its own default if left out. What a prior leaves open is filled in from the data.
     engine
-        "closed_form" where the posterior has one, and then the default; "nuts" samples the NumPyro program of any model.
+        "closed_form" where the posterior has one, "direct" where it can be drawn from without a Markov chain: these are the
+        defaults. "nuts" samples the NumPyro program of any model.
     chains, draws, warmup
         Number of chains, of draws kept in each, and of adaptation steps before them (NUTS only).
     progress
@@ -65,48 +72,66 @@ def fit(
     """
     if isinstance(data, Experiment):
         data = data.cells()
-    if not isinstance(data, Cells):
+    if not isinstance(data, Cells | Effects):
         raise FrameTypeError(
-            f"data is {type(data).__name__}; read it first: read_cells, read_counts or read_experiment"
+            f"data is {type(data).__name__}; read it first: read_cells, read_counts, read_effects or read_experiment"
         )
-    spec = model_for(model, outcome=data.outcome, kind=data.kind)
+    spec = _model_of(model, data)
     for name, value, least in (("seed", seed, 0), ("chains", chains, 1), ("draws", draws, 4), ("warmup", warmup, 1)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= _LARGEST_SEED:
             raise ArgumentError(f"{name} = {value!r}; give a whole number from {least}")
-    engines: list[Engine] = ["closed_form", "nuts"] if model in conjugate.CLOSED_FORMS else ["nuts"]
-    chosen = engines[0] if engine is None else engine
-    if chosen not in engines:
-        raise ArgumentError(f"engine = {engine!r}; model {model!r} has {listed(engines)}")
+    known = engines(model)
+    chosen = known[0] if engine is None else engine
+    if chosen not in known:
+        raise ArgumentError(f"engine = {engine!r}; model {model!r} has {listed(known)}")
     stated = spec.default_prior if prior is None else prior
     if not isinstance(stated, type(spec.default_prior)):
         raise ArgumentError(
             f"prior is {type(stated).__name__}; model {model!r} takes {type(spec.default_prior).__name__}"
         )
-    # half a conversion added, so that the alternatives are centred inside (0, 1)
-    pooled_rate = (data.total.sum() + 0.5) / (data.n.sum() + 1.0)
-    priors = stated.alternatives(float(pooled_rate))
-    if chosen == "closed_form":
-        groups = conjugate.solve(data, priors, seed=int(seed), chains=chains, draws=draws)
-    else:
+    stated = stated.resolved(data)
+    priors = stated.alternatives(data)
+    if chosen == "nuts":
         groups = nuts.sample(
             spec, data, priors, seed=int(seed), chains=chains, draws=draws, warmup=warmup, progress=progress
         )
-    groups[OBSERVED_DATA] = data.statistics
+    elif chosen == "direct":
+        groups = direct.solve(spec, data, priors, seed=int(seed), chains=chains, draws=draws)
+    else:
+        assert isinstance(data, Cells)
+        groups = conjugate.solve(data, priors, seed=int(seed), chains=chains, draws=draws)
+    groups[OBSERVED_DATA] = _observed(data)
     if data.design.intended_split is not None:
         shares = xr.DataArray(list(data.design.intended_split), dims=ARM, coords={ARM: list(data.design.arms)})
         groups[CONSTANT_DATA] = xr.Dataset({"intended_split": shares})
     return assemble(groups, _attributes(spec, data, stated, chosen, int(seed)))
 
 
-def _attributes(spec: ModelSpec, data: Cells, prior: object, engine: Engine, seed: int) -> dict[str, Any]:
+def engines(model: str) -> list[Engine]:
+    """Engines of a model, the default first."""
+    own: list[Engine] = ["closed_form"] if model in conjugate.CLOSED_FORMS else []
+    if model in direct.SOLVERS:
+        own.append("direct")
+    return [*own, "nuts"]
+
+
+def _observed(data: Data) -> xr.Dataset:
+    """The statistics that were conditioned on, and what the amounts' tail is checked against."""
+    if isinstance(data, Cells) and data.quantiles is not None:
+        return data.statistics.assign(quantile=data.quantiles)
+    return data.statistics
+
+
+def _attributes(spec: ModelSpec, data: Data, prior: object, engine: Engine, seed: int) -> dict[str, Any]:
     return {
         "model": spec.name,
         "question": spec.question,
         "prior": str(prior),
-        "method": "closed form" if engine == "closed_form" else "NUTS (NumPyro)",
+        "method": _METHODS[engine],
         "seed": seed,
         "outcome": data.outcome,
         "kind": data.kind,
+        "effect_scale": data.scale if isinstance(data, Effects) else None,
         "control": data.design.control,
         "assignment": data.design.assignment,
         "data_fingerprint": data.fingerprint,
@@ -114,21 +139,37 @@ def _attributes(spec: ModelSpec, data: Cells, prior: object, engine: Engine, see
     }
 
 
+def _model_of(name: str, data: Data) -> ModelSpec:
+    """Return the model, if these data can be fitted with it."""
+    if isinstance(data, Cells):
+        spec = model_for(name, outcome=data.outcome, kind=data.kind)
+        for statistic, advice in spec.needs.items():
+            if statistic not in data.statistics:
+                raise ArgumentError(f"model {name!r} needs {statistic}, which the cells lack: {advice}")
+        return spec
+    spec = find(name)
+    if spec.data != "effects":
+        raise ArgumentError(f"model {name!r} is fitted on {spec.data}; these data are effects of past experiments")
+    return spec
+
+
 def model_for(name: str, *, outcome: str, kind: Kind) -> ModelSpec:
-    """Return the model of that name, if it describes outcomes of that kind.
+    """Return the model of that name, if it describes cells of outcomes of that kind.
 
     Raises
     ------
     ModelNotFoundError
         No such model.
     ArgumentError
-        It is for another kind of outcome.
+        It is for another kind of outcome, or for other data than cells.
     """
     spec = find(name)
-    if kind != spec.outcome:
-        others = [other for other, one in registered().items() if one.outcome == kind]
+    others = [other for other, one in registered().items() if kind in one.outcomes and one.data == "cells"]
+    if spec.data != "cells":
+        raise ArgumentError(f"model {name!r} is fitted on {spec.data}, not on cells. Models of cells: {listed(others)}")
+    if kind not in spec.outcomes:
         raise ArgumentError(
-            f"model {name!r} is for {spec.outcome} outcomes; {outcome!r} is {kind}. "
-            f"Models for {kind} outcomes: {listed(others) or 'none in this release'}"
+            f"model {name!r} is for {listed(spec.outcomes)} outcomes; {outcome!r} is {kind}. "
+            f"Models for {kind} outcomes: {listed(others)}"
         )
     return spec

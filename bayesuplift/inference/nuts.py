@@ -1,5 +1,6 @@
 """Draws of any registered NumPyro program by the no-U-turn sampler."""
 
+import functools
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from numpyro.infer import MCMC, NUTS
+from numpyro import handlers
+from numpyro.infer import NUTS, init_to_median
+from tqdm import tqdm
 
-from bayesuplift.data.cells import Cells
-from bayesuplift.dims import CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, PRIOR, PRIOR_SENSITIVITY, SAMPLE_STATS
-from bayesuplift.inference.density import conditioned, log_prior
+from bayesuplift.dims import CHAIN, DRAW, POSTERIOR, PRIOR, PRIOR_SENSITIVITY, SAMPLE_STATS
+from bayesuplift.inference.density import Data, conditioned, given, log_prior
+from bayesuplift.inference.labelled import labelled
+from bayesuplift.inference.reparametrised import REPARAMETRISED
 from bayesuplift.inference.session import jax_session
-from bayesuplift.spec import ModelSpec
+from bayesuplift.spec import Given, ModelSpec, find
 
 _STATISTICS = {
     "diverging": "diverging",
@@ -21,11 +25,14 @@ _STATISTICS = {
     "accept_prob": "acceptance_rate",
     "energy": "energy",
 }
+_KEPT_CHAINS = 16
+_PIECE = 200  # steps between two looks at the progress bar, and at the keyboard
+_TARGET_ACCEPTANCE = 0.9  # hierarchical programs curve more than the 0.8 of the default allows for
 
 
 def sample(
     spec: ModelSpec,
-    cells: Cells,
+    data: Data,
     priors: Mapping[str, Any],
     *,
     seed: int,
@@ -41,32 +48,27 @@ def sample(
     dict
         The groups `posterior`, `sample_stats`, and `prior_sensitivity` with `log_weight` (prior, chain, draw).
     """
-    program = conditioned(spec, cells)
-    stated = next(iter(priors.values()))
+    observed = given(data)
+    numbers = {name: Given.of_prior(prior) for name, prior in priors.items()}
+    stated = next(iter(numbers.values()))
+    chain = compiled(spec.name, warmup)
     with jax_session():
-        sampler = MCMC(
-            NUTS(program),
-            num_warmup=warmup,
-            num_samples=draws,
-            num_chains=chains,
-            chain_method="vectorized",  # one compiled program steps all chains: no devices to set up, one compilation
-            progress_bar=sys.stderr.isatty() if progress is None else progress,
-        )
-        sampler.run(jax.random.key(seed), cells, prior=stated, extra_fields=tuple(_STATISTICS))
-        kept = {name: np.asarray(values) for name, values in sampler.get_samples(group_by_chain=True).items()}
-        extra = sampler.get_extra_fields(group_by_chain=True)
-        statistics = {ours: np.asarray(extra[theirs]) for theirs, ours in _STATISTICS.items()}
-        latent = {name: values for name, values in kept.items() if name in sampler.last_state.z}
-        densities = {name: _log_prior_of_draws(program, cells, prior, latent) for name, prior in priors.items()}
-    labels = cells.statistics["n"]
+        state = chain.start(jax.random.split(jax.random.key(seed), chains), observed, stated)
+        pieces = []
+        hidden = None if progress is None else not progress
+        with tqdm(total=warmup + draws, desc="sampling", disable=hidden, file=sys.stderr) as bar:
+            for length in _pieces(warmup):
+                state, _ = chain.advance(state, observed, stated, length)
+                bar.update(length)
+            for length in _pieces(draws):
+                state, piece = chain.advance(state, observed, stated, length)
+                pieces.append(jax.tree.map(np.asarray, piece))
+                bar.update(length)
+        kept, statistics = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
+        latent = {name: kept[name] for name in chain.latent}
+        densities = {name: np.asarray(chain.log_prior(observed, one, latent)) for name, one in numbers.items()}
+        posterior = labelled(spec, data, observed, stated, kept)
     index = {CHAIN: np.arange(chains), DRAW: np.arange(draws)}
-    dims = (CHAIN, DRAW, *labels.dims)
-    posterior = xr.Dataset(
-        {name: (dims, values) for name, values in kept.items() if values.shape[2:] == labels.shape},
-        coords={**index, **labels.coords},
-    )
-    if MEAN_OUTCOME not in posterior:
-        raise TypeError(f"model {spec.name!r} names no deterministic site 'mean_outcome' of shape {labels.shape}")
     reference = densities[next(iter(priors))]
     weights = xr.Dataset(
         {
@@ -79,5 +81,49 @@ def sample(
     return {POSTERIOR: posterior, SAMPLE_STATS: stats, PRIOR_SENSITIVITY: weights}
 
 
-def _log_prior_of_draws(program: Any, cells: Cells, prior: Any, latent: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(jax.jit(jax.vmap(jax.vmap(log_prior(program, cells, prior))))(dict(latent)))
+class _Chain:
+    """NUTS of one program, compiled once for all data of a shape: the data and the prior's numbers are arguments."""
+
+    def __init__(self, name: str, warmup: int) -> None:
+        program = handlers.reparam(conditioned(find(name)), config=REPARAMETRISED.get(name, {}))
+        kernel = NUTS(program, target_accept_prob=_TARGET_ACCEPTANCE, init_strategy=init_to_median)
+        self.latent: tuple[str, ...] = ()
+
+        def start(key: jax.Array, data: Given, prior: Given) -> Any:
+            state = kernel.init(key, warmup, model_args=(data,), model_kwargs={"prior": prior})
+            self.latent = tuple(state.z)
+            return state
+
+        def advance(state: Any, data: Given, prior: Given, length: int) -> Any:
+            def step(state: Any, _: None) -> Any:
+                state = kernel.sample(state, (data,), {"prior": prior})
+                return state, (state.z, {ours: getattr(state, theirs) for theirs, ours in _STATISTICS.items()})
+
+            state, (unconstrained, statistics) = jax.lax.scan(step, state, length=length)
+            sites = jax.vmap(kernel.postprocess_fn((data,), {"prior": prior}))(unconstrained)
+            return state, (sites, statistics)
+
+        def log_priors(data: Given, prior: Given, latent: Mapping[str, jax.Array]) -> jax.Array:
+            return jax.vmap(jax.vmap(log_prior(program, data, prior)))(latent)
+
+        # one compiled program steps all chains: no devices to set up, one compilation
+        self.start = jax.jit(jax.vmap(start, in_axes=(0, None, None)))
+        self.advance = jax.jit(
+            lambda state, data, prior, length: jax.vmap(
+                lambda one: advance(one, data, prior, length),
+            )(state),
+            static_argnums=3,
+        )
+        self.log_prior = jax.jit(log_priors)
+
+
+@functools.lru_cache(maxsize=_KEPT_CHAINS)
+def compiled(name: str, warmup: int) -> _Chain:
+    """Return the program's chain, kept between calls: other data of the same shape need no other compilation."""
+    return _Chain(name, warmup)
+
+
+def _pieces(steps: int) -> list[int]:
+    """Steps in pieces of one length, so that they share a compilation, and the rest."""
+    whole, rest = divmod(steps, _PIECE)
+    return [_PIECE] * whole + ([rest] if rest else [])

@@ -3,13 +3,12 @@
 import numpyro
 import numpyro.distributions as dist
 
-from bayesuplift.data.cells import Cells
 from bayesuplift.priors import RatePrior
-from bayesuplift.spec import cell_plates, register
+from bayesuplift.spec import Given, cell_plates, register
 
 
 @register(outcome="binary", data="cells", supplies={"ate"})
-def beta_binomial(cells: Cells, *, prior: RatePrior = RatePrior()) -> None:  # noqa: B008 -- frozen, shown by the signature
+def beta_binomial(cells: Given, *, prior: RatePrior = RatePrior()) -> None:  # noqa: B008 -- frozen, shown by the signature
     """Which arm converts best, when each arm (of each segment) has a rate of its own.
 
     Gelman et al. (2013), Bayesian Data Analysis, third edition, section 2.4; every (segment, arm) cell stands alone.

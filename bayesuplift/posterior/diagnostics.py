@@ -8,7 +8,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayesuplift.data.checks import Check
-from bayesuplift.dims import CHAIN, DRAW, SAMPLE_STATS
+from bayesuplift.dims import ARM, CHAIN, DRAW, SAMPLE_STATS
 from bayesuplift.posterior.schema import is_closed_form, mean_outcome
 
 # Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021), Rank-normalization, folding, and localization, section 4.
@@ -55,6 +55,9 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
         return []
     draws = mean_outcome(tree)
     chains = draws.sizes[CHAIN]
+    # a mean outcome that is 0 in every draw is the origin that effects are told from, and nobody drew it
+    moving = (draws != 0).any([dim for dim in draws.dims if dim != ARM])
+    draws = draws.isel({ARM: np.flatnonzero(moving)}) if bool(moving.any()) else draws
     checks = []
     if chains < FEWEST_CHAINS:
         sentence = f"{chains} chain: convergence cannot be judged from one; draw at least {FEWEST_CHAINS}, better 4."

@@ -1,128 +1,123 @@
-"""Would the fitted model have made these data? Replicated rates of every cell, and their spread over segments."""
+"""Would the fitted model have made these data? Checks of a posterior against the cells, by the kind of their outcome."""
 
 from typing import Final
 
 import numpy as np
 import xarray as xr
-from scipy.special import bdtr, bdtrc
 
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.checks import Check
-from bayesuplift.dims import ARM, CHAIN, DRAW, SEGMENT, TOTAL, N
-from bayesuplift.errors import ArgumentError, PosteriorError
-from bayesuplift.posterior.schema import mean_outcome
+from bayesuplift.dims import ARM, MEAN_OUTCOME, POSTERIOR, SEGMENT, TOTAL, N
+from bayesuplift.posterior.predictive_continuous import Wording, normal_checks
+from bayesuplift.posterior.predictive_count import count_checks
+from bayesuplift.posterior.predictive_parts import binomial_tails, cellwise, matched, replicated_spread
+from bayesuplift.posterior.predictive_revenue import amount_checks
 
-# Family-wise over cells: under a true model one analysis in a hundred sees a cell, or a spread, called unlikely.
-_UNLIKELY: Final = 0.01
-_DRAWS: Final = 2000
+_HURDLE: Final = ("buying_rate", "log_mean", "log_sd")
 
 
 def predictive_check(posterior: xr.DataTree, cells: Cells, *, seed: int) -> tuple[Check, ...]:
-    """Compare the conversion rate of every cell, and the spread over segments, with what the posterior predicts.
+    """Compare the cells, and how they vary over segments, with what the posterior predicts.
 
-    A posterior with one rate an arm predicts the same rate in every segment: it may be right for the average and wrong for
-    each of them. That is what the second check shows.
+    A posterior by arm predicts the same in every segment: it may be right for the average and wrong for each of them.
 
     Parameters
     ----------
     posterior
-        A posterior of a binary outcome over (arm) or over the same (segment, arm).
+        A posterior of the same outcome over (arm) or over the same (segment, arm). Beside `mean_outcome` it holds, by
+        kind: continuous `mean` and `sd`; count `rate` and `overdispersion`; revenue `buying_rate`, `log_mean` and
+        `log_sd`. Counts and revenue with `mean` and `sd` instead are checked as continuous.
     cells
         The observed cells, ([segment], arm).
     seed
-        Seed of the replications.
+        Seed of what is replicated.
 
     Returns
     -------
     tuple of Check
-        "cell_rates": of each cell P(replicated total at least, at most, the observed one), exact given each draw, the
-        smaller of both doubled (mid-p), Bonferroni over cells. With segments also "spread_over_segments":
-        P(T(replicated) >= T(observed)) for T = sum over cells of n (rate - rate of the arm)^2 / (p (1 - p)), p the arm's
-        predicted rate: Gelman et al. (2013), BDA3, section 6.3. The first fails below .01, the second below .01 and
-        above .99.
+        Of every cell, or arm, the two-sided p-value of a statistic, exact given each draw and averaged over draws
+        (mid-p), Bonferroni over cells; a check fails below .01. With segments also how much the cells' levels vary over
+        them: P(T(replicated) >= T(observed)) for T the sum of squares about the arm's level in units of its variance,
+        Gelman et al. (2013), BDA3, section 6.3; fails below .01 and above .99.
+
+        Binary: "cell_rates", "spread_over_segments". Continuous: "cell_means", "spread_over_segments",
+        "spread_of_units" (with one sd for all segments). Count: "cell_rates", "spread_over_segments", "zeros",
+        "large_counts" (units with as many events as the model gives to one in a hundred). Revenue: "buying_rates" and
+        "buying_over_segments"; "log_amounts", "log_amounts_over_segments" and "spread_of_log_amounts"; by arm
+        "mean_amounts", from replicated sums, "amount_quantiles" and "largest_amounts".
 
     Raises
     ------
-    ArgumentError
-        The outcome is not binary.
     PosteriorError
-        The posterior's arms or segments are not those of the cells.
+        The posterior's arms or segments are not those of the cells, or it lacks draws that its kind needs.
     """
-    if cells.kind != "binary":
-        raise ArgumentError(f"the predictive check is for binary outcomes; {cells.outcome!r} is {cells.kind}")
-    n, total = cells.statistics[N], cells.statistics[TOTAL]
-    rates = _thinned(mean_outcome(posterior), n)
-    checks = [_cell_rates(rates, total, n)]
+    generator = np.random.Generator(np.random.PCG64(seed))
+    held = posterior[POSTERIOR].data_vars
+    if cells.kind == "binary":
+        return _kept(_rate_checks(matched(posterior, cells, (MEAN_OUTCOME,))[MEAN_OUTCOME], cells, TOTAL, generator))
+    normal = cells.kind == "continuous" or "sd" in held
+    if normal:
+        return _kept(_mean_checks(posterior, cells))
+    if cells.kind == "count":
+        return _kept(count_checks(matched(posterior, cells, ("rate", "overdispersion")), cells, generator))
+    draws = matched(posterior, cells, _HURDLE)
+    by_arm = SEGMENT not in held["log_sd"].dims
+    return _kept(
+        [
+            *_rate_checks(draws["buying_rate"], cells, "positives", generator),
+            *amount_checks(draws, cells, generator, sd_by_arm=by_arm),
+        ]
+    )
+
+
+def _kept(found: list[Check | None]) -> tuple[Check, ...]:
+    return tuple(check for check in found if check is not None)
+
+
+def _rate_checks(
+    rates: xr.DataArray, cells: Cells, successes: str, generator: np.random.Generator
+) -> list[Check | None]:
+    """Binomial counts of every cell, and their spread over segments."""
+    n, total = cells.statistics[N], cells.statistics[successes]
+    buying = successes != TOTAL
+    sides = binomial_tails(n.to_numpy().astype(float), rates.to_numpy(), total.to_numpy().astype(float))
+    name, noun = ("buying_rates", "share of buyers") if buying else ("cell_rates", "rate")
+    tails = (rates.copy(data=sides[0]), rates.copy(data=sides[1]))
+    found = [cellwise(name, tails, n > 0, noun=noun)]
     if SEGMENT in n.dims:
-        generator = np.random.Generator(np.random.PCG64(seed))
         replicated = rates.copy(data=generator.binomial(n.values, rates.values))
-        checks.append(_spread(replicated, total, n, rates))
-    return tuple(checks)
+        units = n.sum(SEGMENT)
+        of_arm = (rates * n).sum(SEGMENT) / units.where(units > 0)
+        name, noun = ("buying_over_segments", "Shares of buyers") if buying else ("spread_over_segments", "Rates")
+        found.append(replicated_spread(name, total, replicated, n, of_arm * (1 - of_arm), noun=noun))
+    return found
 
 
-def _thinned(draws: xr.DataArray, n: xr.DataArray) -> xr.DataArray:
-    """At most 2,000 draws of the rate of every cell, (sample, [segment], arm), segments alike where the model has none."""
-    if set(map(str, draws[ARM].values)) != set(map(str, n[ARM].values)):
-        raise PosteriorError("the posterior's arms are not those of the cells")
-    if SEGMENT in draws.dims and (
-        SEGMENT not in n.dims or set(map(str, draws[SEGMENT].values)) != set(map(str, n[SEGMENT].values))
-    ):
-        raise PosteriorError("the posterior's segments are not those of the cells")
-    stacked = draws.stack(sample=(CHAIN, DRAW), create_index=False)
-    every = stacked.sizes["sample"]
-    kept = stacked.isel(sample=np.linspace(0, every - 1, min(every, _DRAWS)).astype(int)).reset_coords(drop=True)
-    labels = n.coords
-    kept = kept.sel({dim: n[dim] for dim in n.dims if dim in kept.dims})
-    return kept.broadcast_like(n).transpose("sample", *n.dims).assign_coords(labels)
+def _mean_checks(posterior: xr.DataTree, cells: Cells) -> list[Check | None]:
+    """Normal means; of a regression on a covariate, means and spreads of what the slope leaves."""
+    held = posterior[POSTERIOR].data_vars
+    site = "mean" if "mean" in held else MEAN_OUTCOME
+    slopes = ("slope",) if "slope" in held and cells.covariate is not None else ()
+    draws = matched(posterior, cells, (site, "sd", *slopes))
+    counts = cells.statistics
+    n, total, squares = (counts[name] for name in (N, TOTAL, "sum_squared_deviations"))
+    if slopes:
+        slope, away = (
+            draws["slope"],
+            counts["covariate_total"] - n * _covariate_mean(cells, by_segment=SEGMENT in held["sd"].dims),
+        )
+        total = total - slope * away
+        squares = squares - 2.0 * slope * counts["sum_codeviations"]
+        squares = squares + slope**2 * counts["covariate_sum_squared_deviations"]
+    by_arm = SEGMENT not in held["sd"].dims
+    found = normal_checks(draws[site], draws["sd"], n, total, squares, wording=Wording(), sd_by_arm=by_arm)
+    return [*found]
 
 
-def _cell_rates(rates: xr.DataArray, total: xr.DataArray, n: xr.DataArray) -> Check:
-    """Exact binomial tails at every draw, averaged: no replication can run out of digits here."""
-    below = xr.apply_ufunc(bdtr, total - 1.0, n, rates).where(total > 0, 0.0)
-    above = xr.apply_ufunc(bdtrc, total, n, rates).where(total < n, 0.0)
-    middle = (1.0 - below - above) / 2
-    tail = np.minimum((below + middle).mean("sample"), (above + middle).mean("sample"))
-    p = np.minimum(2 * tail, 1.0).where(n > 0, 1.0)  # a cell with nobody in it contradicts nothing
-    count = int((n > 0).sum())
-    place = p.isel(p.argmin(...))
-    worst = {str(dim): str(place[dim].item()) for dim in n.dims}
-    adjusted = min(float(p.min()) * count, 1.0)
-    passed = adjusted >= _UNLIKELY
-    where = ", ".join(worst.values())
-    sentence = (
-        f"Every cell's rate is as the model predicts (smallest p {adjusted:.3f}, adjusted for {count} cells, at {where})."
-        if passed
-        else f"The model does not predict the rate at {where} (p {adjusted:.1e}, adjusted for {count} cells)."
-    )
-    return Check(
-        name="cell_rates",
-        passed=passed,
-        facts={"cells": count, "adjusted_p": adjusted, "worst": worst},
-        sentence=sentence,
-    )
-
-
-def _spread(replicated: xr.DataArray, total: xr.DataArray, n: xr.DataArray, rates: xr.DataArray) -> Check:
-    """Discrepancy between segments, of the data and of each replication against its own draw."""
-    units = n.sum(SEGMENT)
-    arm_rate = (rates * n).sum(SEGMENT) / units.where(units > 0)
-    scale = arm_rate * (1 - arm_rate)
-
-    def discrepancy(totals: xr.DataArray) -> xr.DataArray:
-        rate = totals / n.where(n > 0)
-        mean = totals.sum(SEGMENT) / units.where(units > 0)
-        return (n * (rate - mean) ** 2 / scale).sum([SEGMENT, ARM])
-
-    observed, simulated = discrepancy(total), discrepancy(replicated)
-    p = float((simulated >= observed).mean())
-    passed = p >= _UNLIKELY and p <= 1.0 - _UNLIKELY
-    ratio = float(observed.mean() / simulated.mean())
-    draws = replicated.sizes["sample"]
-    shown = f"p {p:.3f}" if p > 0 else f"p < {1 / draws:.4f}"
-    sentence = (
-        f"Rates vary over segments as the model predicts ({shown})."
-        if passed
-        else f"Rates vary over segments {ratio:.1f} times as much as the model predicts ({shown})."
-    )
-    facts = {"p": p, "ratio": ratio, "replications": draws}
-    return Check(name="spread_over_segments", passed=passed, facts=facts, sentence=sentence)
+def _covariate_mean(cells: Cells, *, by_segment: bool) -> xr.DataArray | float:
+    """Mean covariate over all arms, where the posterior's means are: of every segment, or of all units."""
+    total, n = cells.statistics["covariate_total"], cells.statistics[N]
+    if not by_segment:
+        return float(total.sum() / n.sum())
+    units = n.sum(ARM)
+    return total.sum(ARM) / units.where(units > 0, 1)

@@ -6,6 +6,7 @@
     constant_data/intended_split (arm)                                  shares the arms were meant to have
     closed_form/alpha, beta      (prior, [segment], arm)                where the posterior is exact
     prior_sensitivity/log_weight (prior, chain, draw)                   log p_alternative - log p_stated at each draw
+    alternatives/mean_outcome    (prior, chain, draw, [segment], arm)   draws under other priors, where they were drawn too
 
 Root attributes: `control`, `outcome`, `kind`, `assignment`, `method`, and provenance (`storage`). A tree made elsewhere
 needs the first group and the attribute `control`.
@@ -18,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from bayesuplift.dims import (
+    ALTERNATIVES,
     ARM,
     ASSIGNMENTS,
     CHAIN,
@@ -102,6 +104,7 @@ def _check_alternatives(tree: xr.DataTree, labels: tuple[str, ...]) -> None:
     for name, found, needed, dims in (
         (CLOSED_FORM, exact, ("alpha", "beta", "description"), {PRIOR, ARM}),
         (PRIOR_SENSITIVITY, weights, ("log_weight", "description"), {PRIOR, CHAIN, DRAW}),
+        (ALTERNATIVES, group(tree, ALTERNATIVES), (MEAN_OUTCOME, "description"), {PRIOR, CHAIN, DRAW, ARM}),
     ):
         if found is None:
             continue
@@ -118,7 +121,13 @@ def _check_alternatives(tree: xr.DataTree, labels: tuple[str, ...]) -> None:
             raise PosteriorError(
                 f"group 'closed_form' needs positive alpha and beta of the arms {listed(labels)} under the prior '{STATED}'"
             )
-    if weights is not None and not bool(np.isfinite(weights["log_weight"]).all()):
+    drawn = group(tree, ALTERNATIVES)
+    if drawn is not None and tuple(map(str, drawn[ARM].to_numpy())) != labels:
+        raise PosteriorError(f"group 'alternatives' has other arms than mean_outcome: {listed(drawn[ARM].to_numpy())}")
+    if drawn is not None and not bool(np.isfinite(drawn[MEAN_OUTCOME]).all()):
+        raise PosteriorError("group 'alternatives' holds draws that are missing or infinite")
+    # minus infinity is a draw that the alternative rules out
+    if weights is not None and not bool((weights["log_weight"] < np.inf).all()):
         raise PosteriorError("group 'prior_sensitivity' holds log weights that are missing or infinite")
 
 

@@ -33,6 +33,8 @@ _PROVENANCE = (
     "versions",
 )
 
+_OF_SHAPE = frozenset({"zeros", "large_counts", "mean_amounts", "amount_quantiles", "largest_amounts"})
+
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
@@ -146,6 +148,7 @@ def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
         "sensitivity": _sensitivity(choice.sensitivity, kind),
         "checks": [_check_facts(check) for check in choice.checks],
         "model_checks": [_check_facts(check) for check in result.model_checks],
+        "model_note": _model_note(result.model_checks),
         "segmentations": [_segmentation(one) for one in result.segmentations],
         "provenance": {name: _plain(attributes[name]) for name in _PROVENANCE if name in attributes},
     }
@@ -297,6 +300,26 @@ def _check_facts(check: Check) -> dict[str, Any]:
         "sentence": check.sentence,
         "facts": {str(name): _plain(value) for name, value in check.facts.items()},
     }
+
+
+def _model_note(checks: Sequence[Check]) -> str:
+    """What follows, and what does not, from predictive checks that failed."""
+    failed = {check.name for check in checks if not check.passed}
+    shape = failed & _OF_SHAPE
+    parts = []
+    if failed - shape:
+        parts.append(
+            "One level an arm does not describe every segment. The average effect of randomized arms does not rest on it; "
+            "a statement about a segment needs the figures by segment."
+        )
+    if shape:
+        parts.append(
+            "Single outcomes are not distributed as the model says: nothing about quantiles or single units may be read "
+            "from it."
+        )
+    if shape and failed & {"mean_amounts"}:
+        parts.append("The means that it implies rest on the same distribution.")
+    return " ".join(parts)
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """What every registered model promises of its posterior, by every engine that it has."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,38 +9,61 @@ import pytest
 import xarray as xr
 
 import bayesuplift as bu
-from bayesuplift.inference.fit import Engine
+from bayesuplift.data.cells import Cells
+from bayesuplift.inference.fit import Engine, engines
 from bayesuplift.posterior.diagnostics import monte_carlo_error
 from bayesuplift.posterior.schema import mean_outcome, validate
 from bayesuplift.spec import registered
-from tests.support.catalogue import NAMES, NAMES_AND_ENGINES, fitted
+from tests.support.catalogue import DRAWS, NAMES, NAMES_AND_ENGINES, fitted, program_priors, resolved_prior
+from tests.support.examples import cells_of_units, example, units
 from tests.support.mcse import assert_within_mcse
-from tests.support.worlds import HILLSTROM_VISITS, example, relabelled, seed_of
+from tests.support.worlds import HILLSTROM_VISITS, relabelled, seed_of
 
 EXACT = 1e-10  # what compare_proportions promises of its probabilities; the order of arms turns its sums around
 
 every_engine = pytest.mark.parametrize(("name", "engine"), NAMES_AND_ENGINES)
+of_cells = pytest.mark.parametrize(
+    ("name", "engine"), [one for one in NAMES_AND_ENGINES if registered()[one[0]].data == "cells"]
+)
 
 
 @every_engine
 def test_a_posterior_follows_the_schema_and_carries_the_labels_of_the_data(name: str, engine: Engine) -> None:
-    tree, cells = fitted(name, engine), example(registered()[name].outcome)
+    tree, data = fitted(name, engine), example(name)
     assert validate(tree) is tree
     draws = tree["posterior"]["mean_outcome"]
-    assert draws.dims == ("chain", "draw", *cells.statistics["n"].dims)
-    assert tuple(draws.coords["arm"].values) == cells.design.arms
+    assert draws.dims == ("chain", "draw", *(("segment",) if "segment" in data.statistics.dims else ()), "arm")
+    assert tuple(draws.coords["arm"].values) == data.design.arms
     assert draws.dtype == np.float64
-    assert tree["observed_data"].to_dataset().identical(cells.statistics)
+    for statistic, values in data.statistics.data_vars.items():
+        xr.testing.assert_identical(tree["observed_data"][str(statistic)].drop_vars("probability", errors="ignore"), values)
+
+
+@every_engine
+def test_every_site_is_there_over_the_labels_of_the_data(name: str, engine: Engine) -> None:
+    found = fitted(name, engine)["posterior"].to_dataset()
+    assert {*program_priors(name), "mean_outcome"} <= set(found.data_vars)
+    for site in found.data_vars.values():
+        assert set(site.dims) <= set(found["mean_outcome"].dims)
+        assert bool(np.isfinite(site).all())
+
+
+@of_cells
+def test_the_decision_is_made_under_other_priors_too(name: str, engine: Engine) -> None:
+    told = bu.choose_arm(fitted(name, engine), threshold_of_caring=0.001).sensitivity
+    assert str(told["prior"][0].item()) == "stated"
+    others = set(map(str, told["prior"].to_numpy()[1:]))
+    assert others == {"weak", "strong"} or (engine == "nuts" and told.attrs["left_out"])
 
 
 @every_engine
 def test_a_posterior_says_where_it_comes_from(name: str, engine: Engine) -> None:
     tree, spec = fitted(name, engine), registered()[name]
-    cells = example(spec.outcome)
+    cells = example(name)
     told = {
         "model": name,
         "question": spec.question,
-        "prior": str(spec.default_prior),
+        "prior": str(resolved_prior(name)),
         "seed": seed_of(f"{name} by {engine}"),
         "outcome": cells.outcome,
         "kind": spec.outcome,
@@ -56,12 +80,15 @@ def test_a_posterior_says_where_it_comes_from(name: str, engine: Engine) -> None
 @every_engine
 def test_the_same_seed_gives_the_same_draws_and_another_seed_others(name: str, engine: Engine) -> None:
     first = fitted(name, engine)
-    cells, seed = example(registered()[name].outcome), int(first.attrs["seed"])
-    again = bu.fit(name, cells, seed=seed, engine=engine, progress=False)
+    cells, seed = example(name), int(first.attrs["seed"])
+    again = bu.fit(name, cells, seed=seed, engine=engine, draws=DRAWS, progress=False)
     other = fitted(name, engine, seed + 1)
     for group in set(first.children) - {"observed_data"}:
         assert first[group].to_dataset().identical(again[group].to_dataset()), group
-    assert not np.isin(mean_outcome(first).values, mean_outcome(other).values).any()
+    drawn = mean_outcome(first).values
+    assert not np.isin(
+        drawn[drawn != 0], mean_outcome(other).values
+    ).any()  # 0 is the origin that effects are told from
 
 
 @every_engine
@@ -80,12 +107,13 @@ def test_the_engine_passes_its_own_diagnostics(name: str, engine: Engine) -> Non
     assert [check.sentence for check in bu.diagnose(fitted(name, engine)) if not check.passed] == []
 
 
-@every_engine
+@of_cells
 def test_arms_under_other_names_have_the_same_posterior(name: str, engine: Engine) -> None:
-    tree, cells = fitted(name, engine), example(registered()[name].outcome)
-    names = dict(zip(cells.design.arms, ("x", "z", "y"), strict=True))
+    tree, cells = fitted(name, engine), example(name)
+    assert isinstance(cells, Cells)
+    names = dict(zip(cells.design.arms, ("x", "z", "y"), strict=False))
     turned = bu.fit(name, relabelled(cells, names), seed=11, engine=engine, progress=False)
-    assert tuple(mean_outcome(turned)["arm"].values) == ("x", "y", "z")
+    assert tuple(mean_outcome(turned)["arm"].values) == tuple(sorted(names.values()))
     order = {"arm": [names[arm] for arm in cells.design.arms]}
     if engine == "closed_form":
         parameters = turned["closed_form"].to_dataset().sel(order).drop_vars("arm")
@@ -97,7 +125,8 @@ def test_arms_under_other_names_have_the_same_posterior(name: str, engine: Engin
 
 
 def test_an_exact_choice_is_permuted_with_the_arms() -> None:
-    cells = example("binary")
+    cells = example("beta_binomial")
+    assert isinstance(cells, Cells)
     names = dict(zip(cells.design.arms, ("x", "z", "y"), strict=True))
     options = {"threshold_of_caring": 0.001, "rope": 0.01}
     given = bu.choose_arm(fitted("beta_binomial", "closed_form"), **options)
@@ -109,20 +138,34 @@ def test_an_exact_choice_is_permuted_with_the_arms() -> None:
 
 
 @pytest.mark.parametrize("batches", [1, 2, 7])
-@pytest.mark.parametrize("name", [name for name in NAMES if registered()[name].outcome == "binary"])
-def test_data_in_batches_give_the_posterior_of_all_at_once(name: str, batches: int) -> None:
-    whole = example("binary")
-    table = split_into(batches, seed=seed_of(f"{name} in {batches}"))
+def test_counts_in_batches_give_the_posterior_of_all_at_once(batches: int) -> None:
+    whole = example("beta_binomial")
+    assert isinstance(whole, Cells)
+    table = split_into(batches, seed=seed_of(f"beta_binomial in {batches}"))
     by_batch = bu.read_counts(
         table, arm="arm", control="No E-Mail", trials="n", successes="visit", segments=["batch"], outcome="visit"
     )
     added_up = bu.read_counts(table, arm="arm", control="No E-Mail", trials="n", successes="visit")
+    tree = fitted("beta_binomial", "closed_form")
     for merged in (by_batch.by(), added_up):
         assert merged == whole
         assert merged.statistics.identical(whole.statistics)
-        if (name, "closed_form") in NAMES_AND_ENGINES:
-            seed = int(fitted(name, "closed_form").attrs["seed"])
-            assert mean_outcome(bu.fit(name, merged, seed=seed)).identical(mean_outcome(fitted(name, "closed_form")))
+        again = bu.fit("beta_binomial", merged, seed=int(tree.attrs["seed"]), draws=DRAWS)
+        assert mean_outcome(again).identical(mean_outcome(tree))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if len(units(name))])
+def test_units_in_batches_give_the_posterior_of_all_at_once(name: str) -> None:
+    whole, engine = example(name), engines(name)[0]
+    assert isinstance(whole, Cells)
+    table = units(name)
+    batch = np.random.default_rng(seed_of(f"{name} in batches")).integers(0, 4, len(table))
+    parts = [cells_of_units(name, table[batch == k]) for k in range(4)]
+    merged = parts[0].merge(*parts[1:])
+    assert merged == replace(whole, quantiles=None)
+    tree = fitted(name, engine)
+    again = bu.fit(name, merged, seed=int(tree.attrs["seed"]), engine=engine, draws=DRAWS)
+    np.testing.assert_allclose(mean_outcome(again), mean_outcome(tree), rtol=1e-8)  # sums in another order
 
 
 def split_into(batches: int, *, seed: int) -> pd.DataFrame:

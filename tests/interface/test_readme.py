@@ -47,6 +47,7 @@ def test_the_demo_names_the_mens_e_mail_on_visits(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "visit (primary): CHOOSE Mens E-Mail" in done.output
     assert "conversion (secondary): CHOOSE Mens E-Mail" in done.output
+    assert "spend (secondary): CHOOSE Mens E-Mail" in done.output
 
 
 def test_a_verdict_at_every_look_claims_winners_far_too_often() -> None:

@@ -1,5 +1,6 @@
 """The catalogue's evidence as tests read it: cards, twins, references, and one fit of every model by every engine."""
 
+import dataclasses
 import functools
 import importlib.util
 import inspect
@@ -12,35 +13,36 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 from numpyro import handlers
+from numpyro.distributions import LogNormal
+from numpyro.distributions.truncated import LeftTruncatedDistribution
 
 import bayesuplift as bu
 import bayesuplift.models
-from bayesuplift.data.cells import Cells
-from bayesuplift.inference import conjugate
-from bayesuplift.inference.density import conditioned
-from bayesuplift.inference.fit import Engine
-from bayesuplift.spec import ModelSpec, registered
-from tests.support.worlds import example, seed_of
+from bayesuplift.inference.density import Data, conditioned, given
+from bayesuplift.inference.fit import Engine, engines
+from bayesuplift.inference.session import jax_session
+from bayesuplift.spec import Given, registered
+from tests.support.examples import example, units
+from tests.support.worlds import seed_of
 
 CATALOGUE: Final = Path(__file__).parents[2] / "models"
 PROGRAMS: Final = Path(bayesuplift.models.__file__).parent
 NAMES: Final = tuple(sorted(registered()))
 COLUMNS: Final = ("site", "prior", "units", "why")
-
-
-def engines(name: str) -> tuple[Engine, ...]:
-    """Engines that a model has."""
-    return ("closed_form", "nuts") if name in conjugate.CLOSED_FORMS else ("nuts",)
-
-
+DRAWS: Final = 2000  # a chain, of four: enough for the fourth moments that the error of a variance rests on
 NAMES_AND_ENGINES: Final = tuple((name, engine) for name in NAMES for engine in engines(name))
+
+
+def resolved_prior(name: str) -> Any:
+    """The model's default prior, what it leaves open filled in from the example."""
+    return registered()[name].default_prior.resolved(example(name))
 
 
 @functools.cache
 def fitted(name: str, engine: Engine, seed: int | None = None) -> xr.DataTree:
-    """One fit on the model's example cells; cached, because compiling a sampler takes longer than all that reads it."""
-    given = seed_of(f"{name} by {engine}") if seed is None else seed
-    return bu.fit(name, example(registered()[name].outcome), seed=given, engine=engine, progress=False)
+    """One fit of the model's example; cached, because compiling a sampler takes longer than all that reads it."""
+    given_seed = seed_of(f"{name} by {engine}") if seed is None else seed
+    return bu.fit(name, example(name), seed=given_seed, engine=engine, draws=DRAWS, progress=False)
 
 
 def card(name: str) -> str:
@@ -69,23 +71,53 @@ def card_priors(markdown: str) -> dict[str, str]:
     return {row["site"]: row["prior"] for row in table}
 
 
-def program_priors(spec: ModelSpec, cells: Cells) -> dict[str, str]:
-    """Prior of every latent site of a model's program under its default prior, as the card writes it."""
-    with handlers.seed(rng_seed=0):
-        trace = handlers.trace(conditioned(spec, cells)).get_trace(cells)
-    latent = {k: site["fn"] for k, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
-    return {name: written(distribution) for name, distribution in latent.items()}
+def program_priors(name: str) -> dict[str, str]:
+    """Prior of every latent site of a model's program under its default prior, as the card writes it.
+
+    Of a site whose distribution depends on another site only the family is told, as `Beta(...)`.
+    """
+    first, second = (_latent(name, seed) for seed in (0, 1))
+    return {site: text if text == second[site] else f"{text.split('(')[0]}(...)" for site, text in first.items()}
+
+
+def observed_sites(name: str) -> tuple[str, ...]:
+    """Names of the sites of a model's program that the data are conditioned on."""
+    return tuple(site for site, one in _samples(name, 0).items() if one["is_observed"])
+
+
+def _latent(name: str, seed: int) -> dict[str, str]:
+    return {site: written(one["fn"]) for site, one in _samples(name, seed).items() if not one["is_observed"]}
+
+
+@functools.cache
+def _samples(name: str, seed: int) -> dict[str, Any]:
+    program, data = conditioned(registered()[name]), given(example(name))
+    with jax_session(), handlers.seed(rng_seed=seed):
+        trace = handlers.trace(program).get_trace(data, prior=Given.of_prior(resolved_prior(name)))
+    return {site: one for site, one in trace.items() if one["type"] == "sample"}
+
+
+def agrees(card_text: str, program_text: str) -> bool:
+    """Whether a card tells of a site what its program tells: all of it, or its family where it depends on others."""
+    family, rest = program_text.split("(", 1)
+    return card_text.startswith(f"{family}(") if rest == "...)" else card_text == program_text
 
 
 def written(distribution: Any) -> str:
     """A NumPyro distribution as `Name(parameter, ...)`; of a parameter that differs within a plate, all its values."""
-    while hasattr(distribution, "base_dist"):
+    while hasattr(distribution, "base_dist") and not isinstance(distribution, LogNormal):
+        if isinstance(distribution, LeftTruncatedDistribution):
+            base = distribution.base_dist
+            parts = [_parameter(one) for one in (base.loc, base.scale, distribution.low)]
+            return f"Truncated{type(base).__name__}({parts[0]}, {parts[1]}, low={parts[2]})"
         distribution = distribution.base_dist
-    shown = []
-    for name in distribution.arg_constraints:
-        values = np.unique(np.asarray(getattr(distribution, name)))
-        shown.append(f"{values[0]:g}" if values.size == 1 else str([round(float(value), 6) for value in values]))
+    shown = [_parameter(getattr(distribution, name)) for name in distribution.arg_constraints]
     return f"{type(distribution).__name__}({', '.join(shown)})"
+
+
+def _parameter(value: Any) -> str:
+    values = np.unique(np.asarray(value))
+    return f"{values[0]:g}" if values.size == 1 else str([round(float(one), 6) for one in values])
 
 
 @functools.cache
@@ -99,11 +131,27 @@ def twin(name: str) -> types.ModuleType:
     return module
 
 
-def twin_model(name: str, cells: Cells, **changed: Any) -> Any:
-    """The twin on these cells: each parameter without a default is the statistic of its name."""
-    build = twin(name).build
+def twin_model(name: str, data: Data | None = None, **changed: Any) -> Any:
+    """The twin on the example, or on other data with its statistics.
+
+    Each parameter without a default is looked up by its name: a column of the example's units, a statistic of the data,
+    or a number of the resolved prior, numbers of a prior within it after the name of that prior and an underscore.
+    """
+    build, given_data = twin(name).build, example(name) if data is None else data
+    known: dict[str, Any] = _numbers(registered()[name].default_prior.resolved(given_data))
+    known |= {str(statistic): part.to_numpy() for statistic, part in given_data.statistics.items()}
+    known |= {str(column): values.to_numpy() for column, values in units(name).items()}
     needed = [k for k, one in inspect.signature(build).parameters.items() if one.default is inspect.Parameter.empty]
-    return build(**{k: cells.statistics[k].to_numpy() for k in needed} | changed)
+    return build(**{k: known[k] for k in needed if k not in changed} | changed)
+
+
+def _numbers(prior: Any, within: str = "") -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in dataclasses.fields(prior):
+        value = getattr(prior, part.name)
+        name = f"{within}{part.name}"
+        found |= _numbers(value, f"{name}_") if dataclasses.is_dataclass(value) else {name: value}
+    return found
 
 
 def draws_of(trace: Any, site: str, group: str = "posterior") -> np.ndarray:

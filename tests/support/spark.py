@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ def spark_session() -> Any:
     builder = SparkSession.builder.master("local[2]")
     for name, value in options.items():
         builder = builder.config(name, value)
-    return builder.getOrCreate()
+    with warnings.catch_warnings():
+        # JAX warns of every fork of a process that has threads; the child is a Java that runs none of them.
+        warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
+        return builder.getOrCreate()
 
 
 def in_spark(table: pa.Table) -> Any:

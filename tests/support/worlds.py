@@ -13,7 +13,7 @@ import xarray as xr
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import Design
-from bayesuplift.dims import Assignment, Kind
+from bayesuplift.dims import Assignment
 from bayesuplift.errors import DataWarning
 
 HILLSTROM_VISITS: Final = pd.DataFrame(
@@ -86,12 +86,11 @@ def relabelled(cells: Cells, names: Mapping[str, str]) -> Cells:
         intended_split=split,
     )
     renamed = cells.statistics.assign_coords(arm=[names[arm] for arm in cells.design.arms])
-    return replace(cells, design=design, statistics=renamed.sel(arm=list(design.arms)))
-
-
-def example(kind: Kind) -> Cells:
-    """Cells on which every model of this kind of outcome is fitted by the contract tests."""
-    return {"binary": hillstrom_visits}[kind]()
+    table = cells.frequencies
+    if table is not None:
+        moved = [design.index(names[arm]) for arm in cells.design.arms]
+        table = table.assign(arm=np.array(moved)[table["arm"].to_numpy()])
+    return replace(cells, design=design, statistics=renamed.sel(arm=list(design.arms)), frequencies=table)
 
 
 def foreign(

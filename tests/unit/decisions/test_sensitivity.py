@@ -8,7 +8,7 @@ import xarray as xr
 
 import bayesuplift as bu
 from bayesuplift.decisions.comparison import per_draw
-from bayesuplift.decisions.sensitivity import _smoothed
+from bayesuplift.decisions.sensitivity import smoothed
 from bayesuplift.posterior.schema import mean_outcome
 from tests.support.catalogue import fitted
 from tests.support.mcse import assert_within_mcse
@@ -45,7 +45,7 @@ def test_the_table_of_a_closed_form_is_that_of_fits_under_each_prior() -> None:
     tree = bu.fit("beta_binomial", CLOSE, seed=1)
     table = sensitivity(tree)
     assert table["prior"].values.tolist() == ["stated", "weak", "strong"]
-    for name, prior in bu.RatePrior().alternatives((333 + 0.5) / (3100 + 1)).items():
+    for name, prior in bu.RatePrior().alternatives(CLOSE).items():
         alone = bu.choose_arm(bu.fit("beta_binomial", CLOSE, seed=1, prior=prior), threshold_of_caring=0.001)
         for quantity in ("prob_best", "expected_loss"):
             np.testing.assert_allclose(table[quantity].sel(prior=name), alone.table[quantity], rtol=1e-9)
@@ -59,7 +59,7 @@ def test_importance_weights_agree_with_the_exact_answer_under_the_other_prior() 
     exact = bu.choose_arm(
         bu.fit("beta_binomial", CLOSE, seed=1, prior=bu.RatePrior(20, 80)), threshold_of_caring=0.001
     ).table
-    weights, pareto_k = _smoothed(tree["prior_sensitivity"].to_dataset()["log_weight"].sel(prior="other"))
+    weights, pareto_k = smoothed(tree["prior_sensitivity"].to_dataset()["log_weight"].sel(prior="other"))
     assert pareto_k < 0.7
     parts = per_draw(mean_outcome(tree), higher_is_better=True)
     for name, part in parts.items():
@@ -79,7 +79,9 @@ def test_weights_of_nuts_agree_with_the_closed_form() -> None:
     # Only the constants of the densities are left: 3 (B(1,1) - B(1/2,1/2)) in logarithms, -3 log pi.
     np.testing.assert_allclose(found, -3 * np.log(np.pi), atol=1e-12)
     table, exact = sensitivity(tree), sensitivity(fitted("beta_binomial", "closed_form"))
-    assert table["verdict"].values.tolist() == exact["verdict"].values.tolist()
+    told = table["prior"].values.tolist()  # the sceptic's prior lies where few draws carry weight, and may be left out
+    assert {"stated", "weak"} <= set(told)
+    assert table["verdict"].values.tolist() == exact["verdict"].sel(prior=told).values.tolist()
     np.testing.assert_allclose(
         table["expected_loss"].sel(prior="weak"), exact["expected_loss"].sel(prior="weak"), atol=5e-4
     )
@@ -131,7 +133,7 @@ def test_segments_are_averaged_from_fresh_draws_under_each_prior() -> None:
     cells = binary_cells([[200, 200], [300, 250]], [[20, 25], [40, 45]])
     tree = bu.fit("beta_binomial", cells, seed=seed_of("fresh"), draws=5000)
     table = sensitivity(tree)
-    strong = bu.RatePrior().alternatives((130 + 0.5) / (950 + 1))["strong"]
+    strong = bu.RatePrior().alternatives(cells)["strong"]
     alone = bu.fit("beta_binomial", cells, seed=seed_of("fresh, again"), prior=strong, draws=5000)
     weights = xr.DataArray([400 / 950, 550 / 950], dims="segment")
     pooled = (mean_outcome(alone) * weights).sum("segment").transpose(..., "arm")

@@ -80,7 +80,7 @@ def test_an_outcome_of_another_kind_is_refused() -> None:
 
 def test_refusals_are_the_built_ins_that_they_stand_for() -> None:
     with pytest.raises(KeyError):
-        fit(model="normal")
+        fit(model="no such model")
     with pytest.raises(ValueError, match="seed"):
         fit(seed=-1)
     with pytest.raises(TypeError):

@@ -9,7 +9,7 @@ import xarray as xr
 
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
-from bayesuplift.errors import ArgumentError, PosteriorError
+from bayesuplift.errors import PosteriorError
 from tests.support.worlds import binary_cells, foreign, normal_draws, seed_of
 
 UNITS = np.full((6, 2), 2000)
@@ -110,5 +110,5 @@ def test_arms_segments_or_outcomes_that_are_not_those_of_the_cells_are_refused()
         bu.predictive_check(bu.fit("beta_binomial", cells, seed=1), cells.by(), seed=1)
     table = pd.DataFrame({"arm": ["a", "b"] * 20, "spend": np.arange(40.0)})
     spend = bu.read_cells(table, arm="arm", control="a", outcome="spend", kind="revenue")
-    with pytest.raises(ArgumentError, match="'spend' is revenue"):
+    with pytest.raises(PosteriorError, match="revenue outcomes, the posterior needs draws of buying_rate"):
         bu.predictive_check(one_rate_an_arm(cells), spend, seed=1)

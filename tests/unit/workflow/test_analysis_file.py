@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bayesuplift.analysis_file import read_analysis
+from bayesuplift.analysis_file import prior_of, read_analysis
+from bayesuplift.analysis_sections import ModelSection
 from bayesuplift.errors import AnalysisError, ArgumentError, MissingFileError
-from bayesuplift.priors import RatePrior
+from bayesuplift.priors import HurdlePrior, LogAmountPrior, NormalPrior, RatePrior
 from tests.support.analyses import ANALYSIS, written
 
 
@@ -15,7 +17,7 @@ def test_a_file_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert analysis.data.segments == ("channel",)
     assert analysis.data.intended_split == {"control": 1.0, "offer": 1.0}
     assert analysis.model.seed == 7
-    assert analysis.model.prior == RatePrior(1, 1)
+    assert analysis.model_of(analysis.outcomes[0]) == ModelSection(name="beta_binomial", seed=7)
     (outcome,) = analysis.outcomes
     assert (outcome.role, outcome.higher_is_better, outcome.rope) == ("primary", True, None)
 
@@ -41,13 +43,20 @@ def test_primary_outcomes_come_first(tmp_path: Path) -> None:
         ),
         ("threshold_of_caring = 0.001", "threshold_of_caring = true", r"threshold_of_caring = True; expected a number"),
         ('kind = "binary"', 'kind = "binery"', r"kind = 'binery'.*Did you mean 'binary'"),
-        ('kind = "binary"', 'kind = "count"', r"'order' is count.*counts already made"),
+        ('kind = "binary"', 'kind = "binary"\nexposure = "days"', r"exposure is given for a binary outcome"),
+        (
+            'kind = "binary"',
+            'kind = "count"\nexposure = "days"',
+            r"exposure is given for a count outcome; name its col",
+        ),
+        ('kind = "binary"', 'kind = "binary"\ncovariate = "before"', r"covariate is given for a binary outcome"),
+        ('kind = "binary"', 'kind = "binary"\nstatistics = ["n"]', r"expected a table of statistic = column"),
+        ('kind = "binary"', 'kind = "binary"\nengine = "mcmc"', r"engine = 'mcmc'. Choices: closed_form, direct, nuts"),
         ("seed = 7", "seed = -1", r"seed = -1; expected a whole number from 0"),
-        ("seed = 7", "seed = 7\nprior = { alpha = 1e300, beta = 1 }", r"alpha = 1e\+300; give a number"),
         ('name = "order"', 'name = ""', r"name is empty"),
-        ('trials = "n"', 'trials = "n"\nunit = "u"', r"with trials, a row holds counts"),
+        ('trials = "n"', 'trials = "n"\nunit = "u"', r"with trials, a row holds statistics"),
         ("seed = 7", "seed = 7.5", r"seed = 7.5; expected a whole number"),
-        ("seed = 7", "prior = { alpha = 1 }", r"prior = \{'alpha': 1\}; expected"),
+        ("seed = 7", "prior = 1", r"prior = 1; expected a table"),
         ('segments = ["channel"]', 'segments = "channel"', r"segments = 'channel'; expected a list"),
         ("{ control = 1, offer = 1 }", "[1, 1]", r"intended_split: expected a table"),
         ("{ control = 1, offer = 1 }", "{ control = 1", "is not TOML"),
@@ -72,11 +81,70 @@ def test_two_outcomes_of_one_name_are_refused(tmp_path: Path) -> None:
         read_analysis(written(tmp_path, analysis=ANALYSIS + section))
 
 
-def test_a_prior_out_of_range_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="alpha = -1"):
-        read_analysis(
-            written(tmp_path, analysis=ANALYSIS.replace("seed = 7", "seed = 7\nprior = { alpha = -1, beta = 1 }"))
+def test_statistics_are_of_cells_made_elsewhere(tmp_path: Path) -> None:
+    units = ANALYSIS.replace('trials = "n"\n', "").replace(
+        'kind = "binary"', 'kind = "binary"\nstatistics = { n = "n" }'
+    )
+    with pytest.raises(AnalysisError, match=r"\[data\] trials then names the column of units"):
+        read_analysis(written(tmp_path, analysis=units))
+
+
+def test_every_kind_has_its_model_and_an_outcome_its_own_word(tmp_path: Path) -> None:
+    rest = ANALYSIS[: ANALYSIS.index("[[outcome]]")].replace('trials = "n"\n', "")
+    outcomes = "".join(
+        f'[[outcome]]\nname = "{name}"\nkind = "{kind}"\nthreshold_of_caring = 1\n{more}'
+        for name, kind, more in (
+            ("a", "binary", ""),
+            ("b", "continuous", ""),
+            ("c", "count", 'exposure = "days"\n'),
+            ("d", "revenue", "prior = { amount = { scale = 0.5 } }\n"),
+            ("e", "revenue", 'model = "normal"\nengine = "nuts"\n'),
         )
+    )
+    analysis = read_analysis(written(tmp_path, analysis=rest + outcomes))
+    found = [analysis.model_of(one) for one in analysis.outcomes]
+    assert [one.name for one in found] == [
+        "beta_binomial",
+        "normal",
+        "negative_binomial",
+        "hurdle_lognormal",
+        "normal",
+    ]
+    assert [one.prior for one in found] == [None, None, None, {"amount": {"scale": 0.5}}, None]
+    assert [one.engine for one in found] == [None, None, None, None, "nuts"]
+    shared = read_analysis(
+        written(tmp_path, analysis=rest + outcomes + '[model]\nengine = "direct"\nprior = { scale = 1 }\n')
+    )
+    found = [shared.model_of(one) for one in shared.outcomes]
+    # a prior belongs to a model: an outcome with a model of its own does not take the shared one's
+    assert [one.prior for one in found] == [{"scale": 1}] * 3 + [{"amount": {"scale": 0.5}}, None]
+    assert [one.engine for one in found] == ["direct"] * 4 + ["nuts"]
+
+
+def test_a_prior_is_made_from_its_table() -> None:
+    assert prior_of(RatePrior, {"alpha": 2, "beta": 3.0}, "prior") == RatePrior(2, 3)
+    assert prior_of(NormalPrior, {"location": 5}, "prior") == NormalPrior(location=5.0)
+    assert prior_of(HurdlePrior, None, "prior") == HurdlePrior()
+    nested = prior_of(HurdlePrior, {"buying": {"alpha": 2}, "amount": {"scale": 0.5}}, "prior")
+    assert nested == HurdlePrior(RatePrior(2, 1), LogAmountPrior(scale=0.5))
+
+
+@pytest.mark.parametrize(
+    ("family", "table", "told"),
+    [
+        (RatePrior, {"alfa": 1}, r"RatePrior has no 'alfa'. Keys: alpha, beta. Did you mean 'alpha'"),
+        (RatePrior, {"alpha": -1}, r"alpha = -1; give a number"),
+        (RatePrior, {"alpha": 1e300}, r"alpha = 1e\+300; give a number"),
+        (RatePrior, {"alpha": {"beta": 1}}, r"prior alpha = \{'beta': 1\}; expected a number"),
+        (HurdlePrior, {"alpha": 1}, r"HurdlePrior has no 'alpha'. Keys: buying, amount"),
+        (HurdlePrior, {"amount": 0.7}, r"prior amount = 0.7; expected a table of its numbers"),
+        (HurdlePrior, {"amount": {"scla": 1}}, r"prior amount: LogAmountPrior has no 'scla'.*Did you mean 'scale'"),
+        (HurdlePrior, {"amount": {"scale": 1.5}}, r"scale = 1.5; the mean amount is infinite"),
+    ],
+)
+def test_what_is_no_prior_of_the_family_is_refused(family: type, table: dict[str, Any], told: str) -> None:
+    with pytest.raises((AnalysisError, ArgumentError), match=told):
+        prior_of(family, table, "prior")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

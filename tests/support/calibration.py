@@ -1,0 +1,222 @@
+"""Worlds drawn from a model's own prior and likelihood, fitted again: are the posterior's ranks and intervals right?
+
+Talts, Betancourt, Simpson, Vehtari and Gelman (2018), Validating Bayesian inference algorithms with simulation-based
+calibration, with the log likelihood as a further quantity (Modrak et al., 2023, Bayesian Analysis 20(2)), which sees data
+that were ignored.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+from numpyro import handlers
+from scipy.stats import binomtest
+
+import bayesuplift as bu
+from bayesuplift.data.effects import Effects
+from bayesuplift.inference import direct, nuts
+from bayesuplift.inference.density import Data, conditioned, given
+from bayesuplift.inference.fit import Engine
+from bayesuplift.inference.session import jax_session
+from bayesuplift.spec import Given, registered
+from tests.support.examples import design, stated_prior
+from tests.support.sbc import FAMILY_LEVEL, miscalibrated, ranks
+
+DRAWS: Final = 79
+"""Ranks take 80 values: half of them, and nine tenths of them, are whole numbers of ranks."""
+
+_ELEMENTS: Final = 4  # of a site with many: its first, last and two between
+_NUTS_WARMUP: Final = 400
+_NUTS_THINNING: Final = 6
+
+Sites = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """What is true in each world, and the data it shows.
+
+    Parameters
+    ----------
+    truth
+        Sites (world, ...), with `mean_outcome` and `log likelihood`.
+    data
+        The data of each world.
+    """
+
+    truth: Sites
+    data: tuple[Data, ...]
+
+
+def simulated(name: str, count: int, seed: int) -> Worlds:
+    """Draw worlds from the program's prior, and their data from its likelihood."""
+    spec, template = registered()[name], design(name)
+    known, prior = given(template), Given.of_prior(stated_prior(name))
+
+    def world(key: jax.Array) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+        trace = handlers.trace(handlers.seed(spec.program, key)).get_trace(known, prior=prior)
+        values = {k: one["value"] for k, one in trace.items() if one["type"] in ("sample", "deterministic")}
+        masks = {k: getattr(one["fn"], "_mask", None) for k, one in trace.items() if one["type"] == "sample"}
+        observed = {
+            k: values.pop(k) * (1.0 if masks[k] is None else masks[k]) for k in list(values) if k in known.values
+        }
+        return values, observed
+
+    with jax_session():
+        truth, observed = jax.jit(jax.vmap(world))(jax.random.split(jax.random.key(seed), count))
+        data = tuple(_with(template, {k: np.asarray(part[w]) for k, part in observed.items()}) for w in range(count))
+        sites = {k: np.asarray(values) for k, values in truth.items()}
+        likelihood = log_likelihood(name, data, {k: values[None] for k, values in sites.items()})[0]
+    return Worlds(sites | {"log likelihood": likelihood}, data)
+
+
+def _with(template: Data, observed: dict[str, np.ndarray]) -> Data:
+    """The template with these values of what a program observes."""
+    if isinstance(template, Effects):
+        return replace(template, estimate=observed["estimate"])
+    if "value" in observed:
+        table = template.frequencies
+        assert table is not None
+        return replace(template, frequencies=table.assign(value=observed["value"]))
+    statistics = template.statistics
+    return replace(
+        template, statistics=statistics.assign({k: statistics[k].copy(data=part) for k, part in observed.items()})
+    )
+
+
+def log_likelihood(name: str, data: tuple[Data, ...], sites: Sites) -> NDArray[np.float64]:
+    """Log density of each world's data given sites (draw, world, ...), as (draw, world)."""
+    program = conditioned(registered()[name])
+    prior = Given.of_prior(stated_prior(name))
+    latent = {k: values for k, values in sites.items() if k not in ("mean_outcome", "log likelihood")}
+
+    def one(known: Given, values: dict[str, jax.Array]) -> jax.Array:
+        with handlers.seed(rng_seed=0):
+            trace = handlers.trace(handlers.substitute(program, data=values)).get_trace(known, prior=prior)
+        scaled = [
+            (one["fn"].log_prob(one["value"]) * (1.0 if one["scale"] is None else one["scale"])).sum()
+            for one in trace.values()
+            if one["type"] == "sample" and one["is_observed"]
+        ]
+        return jax.numpy.stack(scaled).sum()
+
+    with jax_session():
+        every = jax.vmap(jax.vmap(one, in_axes=(0, 0)), in_axes=(None, 0))
+        return np.asarray(jax.jit(every)(_stacked(data), latent))
+
+
+def _stacked(data: tuple[Data, ...]) -> Any:
+    return jax.tree.map(lambda *parts: np.stack(parts), *(given(one) for one in data))
+
+
+def fitted_worlds(name: str, worlds: Worlds, engine: Engine, *, prior: Any = None) -> Sites:
+    """Draws (draw, world, ...) of every site, and of the log likelihood, from a fit of every world."""
+    stated = stated_prior(name) if prior is None else prior
+    if engine == "nuts":
+        sites = _by_nuts(name, worlds, stated)
+    elif engine == "direct":
+        generator = np.random.default_rng(20181804)
+        found = [direct.SOLVERS[name](one, stated, generator, DRAWS) for one in worlds.data]
+        sites = {k: np.stack([one[k] for one in found], axis=1) for k in found[0]}
+    else:
+        trees = [bu.fit(name, one, seed=k, prior=stated, chains=1, draws=DRAWS) for k, one in enumerate(worlds.data)]
+        group = trees[0]["posterior"].data_vars
+        sites = {str(k): np.stack([tree["posterior"][k].to_numpy()[0] for tree in trees], axis=1) for k in group}
+    return sites | {"log likelihood": log_likelihood(name, worlds.data, sites)}
+
+
+def _by_nuts(name: str, worlds: Worlds, prior: Any) -> Sites:
+    """One chain a world, all worlds stepped by one compiled program; each adapts to its own data."""
+    chain, numbers = nuts.compiled(name, _NUTS_WARMUP), Given.of_prior(prior)
+    with jax_session():
+        keys = jax.random.split(jax.random.key(20140930), (len(worlds.data), 1))
+        data = _stacked(worlds.data)
+        start = jax.jit(jax.vmap(chain.start, in_axes=(0, 0, None)))
+
+        def advanced(steps: int) -> Any:
+            return jax.jit(jax.vmap(lambda one, known: chain.advance(one, known, numbers, steps)))
+
+        state = start(keys, data, numbers)
+        state, _ = advanced(_NUTS_WARMUP)(state, data)
+        _, (sites, _) = advanced(DRAWS * _NUTS_THINNING)(state, data)
+    return {k: np.swapaxes(np.asarray(v)[:, 0, ::_NUTS_THINNING], 0, 1) for k, v in sites.items()}
+
+
+def rank_table(worlds: Worlds, draws: Sites) -> dict[str, NDArray[np.int64]]:
+    """Ranks (world,) of the elements of every site, and of the log likelihood."""
+    table: dict[str, NDArray[np.int64]] = {}
+    for site, truth in worlds.truth.items():
+        flat = truth.reshape(len(truth), -1)
+        found = ranks(flat, draws[site].reshape(len(draws[site]), *flat.shape))
+        moving = [k for k in range(flat.shape[1]) if np.ptp(flat[:, k]) > 0]
+        kept = np.unique(np.linspace(0, len(moving) - 1, min(len(moving), _ELEMENTS)).round().astype(int))
+        table |= {f"{site} {moving[k]}" if flat.shape[1] > 1 else site: found[:, moving[k]] for k in kept}
+    return table
+
+
+def rejected(worlds: Worlds, draws: Sites) -> dict[str, float]:
+    """Quantities whose ranks leave their simultaneous band."""
+    return miscalibrated(rank_table(worlds, draws), DRAWS)
+
+
+def coverage(worlds: Worlds, draws: Sites) -> dict[str, tuple[int, int, float]]:
+    """How many central intervals of mean outcomes and effects hold the truth, of how many, and the share they should."""
+    truth, found = worlds.truth["mean_outcome"], draws["mean_outcome"]
+    both = {
+        "mean_outcome": (truth, found),
+        "difference": (truth[..., 1:] - truth[..., [0]], found[..., 1:] - found[..., [0]]),
+    }
+    counts = {}
+    for kind, (true, drawn) in both.items():
+        placed = ranks(true, drawn).reshape(len(true), -1)
+        moving = [k for k in range(placed.shape[1]) if np.ptp(true.reshape(len(true), -1)[:, k]) > 0]
+        for level, outside in (("50%", 20), ("90%", 4)):
+            inside = (placed >= outside) & (placed <= DRAWS - outside)
+            for k in moving[:: max(len(moving) // _ELEMENTS, 1)]:
+                held = int(inside[:, k].sum())
+                counts[f"{level} of {kind} {k}"] = (held, len(true), 1.0 - 2 * outside / (DRAWS + 1))
+    return counts
+
+
+def off(counts: dict[str, tuple[int, int, float]]) -> list[str]:
+    """Intervals that hold the truth too seldom or too often for binomial counts; the level is shared between them."""
+    level = FAMILY_LEVEL / len(counts)
+    return [name for name, (held, of, share) in counts.items() if binomtest(held, of, share).pvalue < level]
+
+
+Fault = Callable[[str, Worlds, Engine, Sites], Sites]
+
+
+def too_sure(name: str, worlds: Worlds, engine: Engine, draws: Sites) -> Sites:  # noqa: ARG001
+    """Half the spread about the mean."""
+    return {k: v.mean(0) + 0.5 * (v - v.mean(0)) for k, v in draws.items()}
+
+
+def next_worlds(name: str, worlds: Worlds, engine: Engine, draws: Sites) -> Sites:  # noqa: ARG001
+    """Each world's draws taken from the next: another world's data were fitted."""
+    return {k: np.roll(v, 1, axis=1) for k, v in draws.items()}
+
+
+def without_the_data(name: str, worlds: Worlds, engine: Engine, draws: Sites) -> Sites:  # noqa: ARG001
+    """Draws from the prior, which are the truths of other worlds: only the log likelihood tells."""
+    count = len(worlds.data)
+    others = (np.arange(count) + np.random.default_rng(4).integers(1, count, (DRAWS, count))) % count
+    sites = {k: v[others] for k, v in worlds.truth.items() if k != "log likelihood"}
+    return sites | {"log likelihood": log_likelihood(name, worlds.data, sites)}
+
+
+def under_the_sceptics_prior(name: str, worlds: Worlds, engine: Engine, draws: Sites) -> Sites:  # noqa: ARG001
+    """Fitted under the strong alternative instead of the prior that made the worlds."""
+    strong = stated_prior(name).alternatives(worlds.data[0])["strong"]
+    return fitted_worlds(name, worlds, engine, prior=strong)
+
+
+FAULTS: Final[dict[str, Fault]] = {
+    "too sure": too_sure,
+    "other data": next_worlds,
+    "data ignored": without_the_data,
+    "other prior": under_the_sceptics_prior,
+}
