@@ -36,7 +36,9 @@ def test_a_posterior_follows_the_schema_and_carries_the_labels_of_the_data(name:
     assert tuple(draws.coords["arm"].values) == data.design.arms
     assert draws.dtype == np.float64
     for statistic, values in data.statistics.data_vars.items():
-        xr.testing.assert_identical(tree["observed_data"][str(statistic)].drop_vars("probability", errors="ignore"), values)
+        xr.testing.assert_identical(
+            tree["observed_data"][str(statistic)].drop_vars("probability", errors="ignore"), values
+        )
 
 
 @every_engine

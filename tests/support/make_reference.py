@@ -46,7 +46,10 @@ class Run:
     """Options of the twin's `build`: a parametrisation that mixes, of the same model."""
 
 
-RUNS: Final = {"exchangeable_rates": Run(target_accept=0.95, options={"centred": False})}
+RUNS: Final = {
+    "exchangeable_rates": Run(target_accept=0.95, options={"centred": False}),
+    "portfolio": Run(draws=50_000, target_accept=0.97, options={"centred": False}),
+}
 """Models that need another run than the usual one."""
 
 MEAN_OUTCOMES: Final[dict[str, Callable[[Mapping[str, Array]], Array]]] = {
@@ -60,6 +63,7 @@ MEAN_OUTCOMES: Final[dict[str, Callable[[Mapping[str, Array]], Array]]] = {
 """The mean outcome by each card's formula, from draws of the twin's sites."""
 
 SOURCES: Final = {
+    "portfolio": "Rubin (1981), Estimation in parallel randomized experiments, J. Educational Statistics 6(4), table 1",
     "beta_binomial": (
         "Hillstrom, K. (2008), The MineThatData E-Mail Analytics and Data Mining Challenge: "
         "customers and visits within two weeks, by arm"
@@ -86,7 +90,7 @@ def reference_of(name: str, run: Run) -> dict[str, Any]:
     import pymc as pm  # noqa: PLC0415 -- seconds, here only
 
     data, seed = example(name), seed_of(f"reference of {name}")
-    latent = [str(site.name) for site in twin_model(name, data).free_RVs]
+    latent = [str(site.name) for site in twin_model(name, data).free_RVs]  # of the plain model: sites, not coordinates
     with twin_model(name, data, **run.options):
         trace = pm.sample(
             draws=run.draws,
@@ -99,8 +103,10 @@ def reference_of(name: str, run: Run) -> dict[str, Any]:
         )
     divergences = int(trace["sample_stats"]["diverging"].sum())
     sites = {site: draws_of(trace, site) for site in latent}
-    sites[MEAN_OUTCOME] = MEAN_OUTCOMES[name](sites)
     found = {site: summary(draws) for site, draws in sites.items()}
+    found[MEAN_OUTCOME] = (
+        against_nothing(found["effect"]) if name == "portfolio" else summary(MEAN_OUTCOMES[name](sites))
+    )
     r_hat, ess = worst_of(found)
     if divergences or r_hat > MOST_R_HAT or ess < LEAST_ESS:
         raise SystemExit(
@@ -153,6 +159,21 @@ def summary(draws: Array) -> dict[str, Any]:
         "ess_tail": array_stats.ess(draws, method="tail", prob=(0.05, 0.95), **AXES),
     }
     return {key: np.asarray(values).tolist() for key, values in found.items()}
+
+
+def against_nothing(effect: Mapping[str, Any]) -> dict[str, Any]:
+    """The mean outcome of effects, ([...], arm): 0 under control, which no draw says how well it mixes, and the effect."""
+    control = {"r_hat": 1.0, "ess_bulk": np.inf, "ess_tail": np.inf}
+    return {
+        key: np.stack(
+            [
+                np.full(np.shape(values), min(control.get(key, -np.inf), np.max(values)) if key in control else 0.0),
+                values,
+            ],
+            axis=-1,
+        ).tolist()
+        for key, values in effect.items()
+    }
 
 
 def worst_of(sites: Mapping[str, Mapping[str, Any]]) -> tuple[float, float]:
