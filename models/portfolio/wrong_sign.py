@@ -16,7 +16,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
 from bayesuplift.data.effects import Effects
-from bayesuplift.inference.portfolio import draw_hyperparameters, log_likelihood, mixture
+from bayesuplift.inference.portfolio import draw_hyperparameters
+from bayesuplift.inference.t_likelihood import log_likelihood, mixture
 from bayesuplift.priors import PortfolioPrior
 
 Array = NDArray[np.float64]

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -18,13 +19,26 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_the_python_examples_run_and_choose_the_mens_e_mail(capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, object] = {}
+def test_the_python_examples_run_and_choose_the_mens_e_mail(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(20080320)
+    before = rng.gamma(4.0, 10.0, 4000)
+    arm = rng.permutation(np.repeat(["A", "B"], 2000))
+    spend = before + rng.normal(10.0 + (arm == "B"), 10.0)
+    errors = rng.uniform(0.01, 0.03, 60)
+    past = pd.DataFrame({"log_lift": rng.normal(rng.normal(0.0, 0.02, 60), errors), "error": errors})
+    monkeypatch.chdir(tmp_path)
+    past.to_csv("past.csv", index=False)
+    names: dict[str, object] = {"frame": pd.DataFrame({"arm": arm, "spend": spend, "spend_before": before})}
     examples = blocks("python")
-    assert len(examples) == 2
+    assert len(examples) == 4
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)  # noqa: S102 -- our own README
     assert capsys.readouterr().out.startswith("Choose Mens E-Mail on visit")
+    choice = names["choice"]
+    assert isinstance(choice, bu.Choice)
+    assert "60 past experiments" in str(choice.sensitivity["description"].sel(prior="stated").item())
 
 
 def test_the_analysis_file_shown_is_one(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import bayesuplift as bu
 from bayesuplift.data.effects import Effects
 from bayesuplift.decisions.learned_prior import EffectPrior, reweighted
 from bayesuplift.errors import ArgumentError, PosteriorError
-from bayesuplift.inference.portfolio import draw, draw_hyperparameters, log_likelihood
+from bayesuplift.inference.portfolio import draw, draw_hyperparameters
+from bayesuplift.inference.t_likelihood import log_likelihood
 from bayesuplift.posterior.schema import mean_outcome
 from bayesuplift.priors import PortfolioPrior
 from tests.support.mcse import assert_within_mcse
