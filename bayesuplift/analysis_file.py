@@ -1,5 +1,6 @@
 """The analysis file: what to read, what to decide, and by which standards. Unknown keys are errors."""
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -129,6 +130,10 @@ def _check_columns(outcome: OutcomeSection, *, by_cell: bool) -> None:
             f"{where}: covariate is given for a {outcome.kind} outcome; only {listed(COVARIATE_KINDS)} outcomes are "
             f"adjusted for one"
         )
+    taken = {"n": "[data] trials", ("value" if outcome.kind == "count" else "total"): "column"}
+    for statistic, key in taken.items():
+        if statistic in (outcome.statistics or {}) and (key != "column" or outcome.column is not None):
+            raise AnalysisError(f"{where}: statistics names {statistic!r}, which {key} names too. Name it once.")
     if outcome.statistics is not None and not by_cell:
         raise AnalysisError(
             f"{where}: statistics names columns of cells made elsewhere; [data] trials then names the column of units"
@@ -163,6 +168,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _LARGEST_SEED = 2**63 - 1
 _LISTS = ("segments", "covariates")
 _NUMBERS = ("threshold_of_caring", "rope", "prob")
+_RANGES = {"threshold_of_caring": (0.0, math.inf), "rope": (0.0, math.inf), "prob": (0.0, 1.0)}
 _FLAGS = ("higher_is_better", "missingness", "predictive")
 
 
@@ -193,6 +199,11 @@ def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901, PLR0912 -- o
     expected = float if key in _NUMBERS else bool if key in _FLAGS else int if key == "seed" else str
     if not _is(value, expected):
         raise AnalysisError(f"{where} = {value!r}; expected {_EXPECTED[expected]}")
+    least, most = _RANGES.get(key, (-math.inf, math.inf))
+    if expected is float and not least <= value <= most:
+        raise AnalysisError(f"{where} = {value!r}; expected a number from {least:g}, to {most:g}")
+    if key == "prob" and value in (least, most):
+        raise AnalysisError(f"{where} = {value!r}; expected a probability strictly between 0 and 1")
     if key == "seed" and not 0 <= value <= _LARGEST_SEED:
         raise AnalysisError(f"{where} = {value}; expected a whole number from 0 to {_LARGEST_SEED}")
     if expected is str and not value:

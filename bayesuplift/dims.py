@@ -20,6 +20,7 @@ ALTERNATIVES: Final = "alternatives"
 MEAN_OUTCOME: Final = "mean_outcome"
 N: Final = "n"
 TOTAL: Final = "total"
+EXPOSURE: Final = "exposure"
 
 Kind = Literal["binary", "count", "continuous", "revenue"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

@@ -15,6 +15,7 @@ from bayesuplift.errors import ModelNotFoundError, did_you_mean, listed
 
 Estimand = Literal["ate", "cate"]
 Conditioned = Literal["cells", "effects", "units"]
+Flat = Literal["mean_outcome", "log_mean_outcome"]
 Program = Callable[..., None]
 
 
@@ -75,9 +76,15 @@ class ModelSpec:
     data
         What it is conditioned on: sufficient statistics by cell, effects of past experiments, or rows by unit.
     supplies
-        Estimands it identifies in a randomized experiment.
+        Estimands that one fit supplies in a randomized experiment: "cate" where segments borrow from each other, so that
+        the fit with segments is the one to decide on.
     needs
         Statistics that the data must hold beside those of their kind, and what to do to have them.
+    per_exposure
+        Whether the mean outcome is per unit of exposure.
+    flat_in
+        In what the default prior is flat, over any range that an experiment could tell apart: the mean outcome, or its
+        logarithm. A prior learned from past experiments can then take its place; None where neither is so.
     program
         The NumPyro program. It takes the data as `Given` and `prior=`, tells the generative story without `obs=`, names
         every plate after a dimension, every observed site after a statistic of the data, and the mean outcome
@@ -89,6 +96,8 @@ class ModelSpec:
     data: Conditioned
     supplies: frozenset[Estimand]
     needs: Mapping[str, str]
+    per_exposure: bool
+    flat_in: Flat | None
     program: Program
 
     @property
@@ -116,6 +125,8 @@ def register(
     data: Conditioned,
     supplies: set[Estimand],
     needs: Mapping[str, str] | None = None,
+    per_exposure: bool = False,
+    flat_in: Flat | None = None,
 ) -> Callable[[Program], Program]:
     """Enrol a NumPyro program as a model, under its function's name; the program itself stays as it is."""
 
@@ -129,6 +140,8 @@ def register(
             data=data,
             supplies=frozenset(supplies),
             needs=MappingProxyType(dict(needs or {})),
+            per_exposure=per_exposure,
+            flat_in=flat_in,
             program=program,
         )
         return program

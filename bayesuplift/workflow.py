@@ -172,11 +172,12 @@ def _read(analysis: AnalysisFile, outcome: OutcomeSection) -> Cells:
 
 @dataclass(frozen=True)
 class _Fit:
-    """Model, prior and engine of one outcome."""
+    """Model, prior and engine of one outcome, and whether the model pools over segments."""
 
     model: str
     prior: Any
     engine: Engine | None
+    pools: bool
 
 
 def _fit_of(analysis: AnalysisFile, outcome: OutcomeSection) -> _Fit:
@@ -189,12 +190,19 @@ def _fit_of(analysis: AnalysisFile, outcome: OutcomeSection) -> _Fit:
         raise AnalysisError(
             f'{where}: model {section.name!r} adjusts for a covariate; name its column: covariate = "..."'
         )
+    if outcome.covariate is not None and "covariate_total" not in spec.needs:
+        raise AnalysisError(
+            f"{where}: model {section.name!r} does not adjust for a covariate; name one that does: "
+            f'model = "normal_adjusted"'
+        )
+    if outcome.exposure is not None and not spec.per_exposure:
+        raise AnalysisError(f"{where}: model {section.name!r} takes no exposure; the kind's own model does")
     prior = prior_of(type(spec.default_prior), section.prior, f"{where} prior of {section.name}")
     if section.engine is not None and section.engine not in engines(section.name):
         raise AnalysisError(
             f"{where}: engine = {section.engine!r}; model {section.name!r} has {listed(engines(section.name))}"
         )
-    return _Fit(section.name, prior, section.engine)
+    return _Fit(section.name, prior, section.engine, pools="cate" in spec.supplies)
 
 
 def _data_checks(analysis: AnalysisFile, cells: Cells) -> list[Check]:
@@ -235,7 +243,8 @@ def _decide(
         bar.update()
         return posterior
 
-    posterior = fitted(cells.by(), next(seeds))
+    # A model whose segments borrow from each other is decided on over all of them; others would only lose by the split.
+    posterior = fitted(cells if chosen.pools else cells.by(), next(seeds))
     choice = choose_arm(posterior, checks=others, **options)
     segmentations, left_out = [], []
     for factor, seed in zip(cells.factors, seeds, strict=False):

@@ -30,6 +30,7 @@ from bayesuplift.errors import ArgumentError, did_you_mean, listed
 
 _FREQUENCIES: Final = ("value", "exposure", N)
 _SIGNED: Final = ("total_log", "covariate_total", "sum_codeviations", "total_products")
+_ROUNDING: Final = 1e-9
 _OF_POSITIVES: Final = ("total_log", "sum_squared_log_deviations", "total_squared_logs", "maximum")
 
 
@@ -181,6 +182,14 @@ def _contradictions(number: Mapping[str, nw.Expr], given: Mapping[str, str], kin
         if part in number:
             more = f"is above the number of units ('{given[N]}')"
             faults.append(Fault(given[part], part, number[part] > number[N], more, "Check both columns."))
+    if kind == "revenue":
+        total, positives, most = (number[name] for name in (TOTAL, "positives", "maximum"))
+        # up to rounding, the greatest of k amounts is at least their mean and at most their sum
+        outside = (most * positives < total * (1 - _ROUNDING)) | (most > total * (1 + _ROUNDING))
+        advice = "Check the columns of total, positives and maximum."
+        faults.append(Fault(given["maximum"], "maximum", outside, "is not between mean and sum of the amounts", advice))
+        none = (positives > 0) & (total == 0)
+        faults.append(Fault(given[TOTAL], TOTAL, none, f"is 0 where '{given['positives']}' (positives) is not", advice))
     for name, column in given.items():
         of = "positives" if name in _OF_POSITIVES and "positives" in number else N
         if name not in (of, N):

@@ -7,17 +7,18 @@ from typing import Required, TypedDict
 import numpy as np
 import xarray as xr
 
-from bayesuplift.data.checks import Check, randomization, sample_ratio
+from bayesuplift.data.checks import Check
 from bayesuplift.decisions.comparison import Contrast, compare_closed_form, compare_draws, compare_weighted
-from bayesuplift.decisions.learned_prior import EffectPrior, reweighted
+from bayesuplift.decisions.learned_prior import FLAT, EffectPrior, reweighted
+from bayesuplift.decisions.population import population_mean
 from bayesuplift.decisions.proportions import check_options
+from bayesuplift.decisions.safeguards import own_checks
 from bayesuplift.decisions.sensitivity import prior_sensitivity
 from bayesuplift.decisions.verdict import Verdict, decide
-from bayesuplift.dims import ARM, CONSTANT_DATA, KINDS, SEGMENT, UNIT, Kind, N
+from bayesuplift.dims import KINDS, SEGMENT, Kind
 from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, is_finite_number, listed
 from bayesuplift.posterior.diagnostics import diagnose
-from bayesuplift.posterior.schema import arms, group, is_closed_form, mean_outcome, observed_cells, validate
-from bayesuplift.posterior.tail import tail_check
+from bayesuplift.posterior.schema import arms, is_closed_form, mean_outcome, validate
 
 
 class Standards(TypedDict, total=False):
@@ -51,6 +52,8 @@ class Choice:
         Whether `overall` is in closed form.
     standards
         The options that it was made with.
+    weights
+        Weights (chain, draw) that bring the draws under the prior learned from past experiments, where one was given.
     """
 
     table: xr.Dataset
@@ -60,6 +63,7 @@ class Choice:
     checks: tuple[Check, ...]
     exact: bool
     standards: Standards
+    weights: xr.DataArray | None = None
 
     @property
     def prob_best(self) -> xr.DataArray:
@@ -133,6 +137,11 @@ def choose_arm(
         raise ArgumentError(
             f"threshold_of_caring = {threshold_of_caring!r}; give an expected loss in outcome units, 0 or more"
         )
+    if effect_prior is not None and not isinstance(effect_prior, EffectPrior):
+        raise ArgumentError(
+            f"effect_prior is {type(effect_prior).__name__}; give what a posterior of 'portfolio' teaches: "
+            "EffectPrior.learned_from(posterior)"
+        )
     control = arms(posterior).index(str(posterior.attrs["control"]))
     draws = mean_outcome(posterior)
     exact = is_closed_form(posterior) and SEGMENT not in draws.dims
@@ -148,11 +157,13 @@ def choose_arm(
         table = compare_closed_form(posterior, **options)
     else:
         table = compare_draws(draws, **options)
-    every = (*checks, *_own_checks(posterior), *diagnose(posterior))
-    unlearned, learned = overall, None
+    every = (*checks, *own_checks(posterior), *diagnose(posterior))
+    unlearned, learned, weights = overall, None, None
     if effect_prior is not None:
         averaged = population_mean(posterior, draws)
-        weights, check = reweighted(averaged, effect_prior, control=str(posterior.attrs["control"]))
+        weights, check = reweighted(
+            averaged, effect_prior, control=str(posterior.attrs["control"]), flat_in=_flat_in(posterior)
+        )
         every = (*every, check)
         if weights is not None:
             overall = compare_weighted(averaged, weights, **options)
@@ -194,34 +205,18 @@ def choose_arm(
         checks=every,
         exact=exact and learned is None,
         standards=standards,
+        weights=weights,
     )
 
 
-def population_mean(posterior: xr.DataTree, draws: xr.DataArray) -> xr.DataArray:
-    """Average over the population, (chain, draw, arm): segments weighted by their units in all arms, units alike.
-
-    Raises
-    ------
-    PosteriorError
-        Segments without `observed_data/n` to weigh them, or with units for other segments.
-    """
-    if UNIT in draws.dims:
-        return draws.mean(UNIT)
-    if SEGMENT not in draws.dims:
-        return draws
-    observed = observed_cells(posterior)
-    if observed is None or SEGMENT not in observed[N].dims:
-        raise PosteriorError(
-            "segments cannot be averaged: group 'observed_data' has no 'n', the units by segment and arm"
+def _flat_in(posterior: xr.DataTree) -> str:
+    """In what the posterior's own prior is flat, so that a learned one can take its place."""
+    if "model" in posterior.attrs and "flat_in" not in posterior.attrs:
+        raise ArgumentError(
+            f"the prior of model {posterior.attrs['model']!r} is flat neither in the mean outcome nor in its logarithm: a "
+            "prior learned from past experiments cannot take its place; decide without it, or fit another model"
         )
-    units = observed[N].sum(ARM)
-    # xarray would average over the segments that both name, and say nothing of the others
-    if set(units[SEGMENT].to_numpy().tolist()) != set(draws[SEGMENT].to_numpy().tolist()) or float(units.sum()) <= 0:
-        raise PosteriorError(
-            f"segments cannot be averaged: {float(units.sum()):g} units in {listed(units[SEGMENT].to_numpy(), 3)}; "
-            f"mean_outcome has {listed(draws[SEGMENT].to_numpy(), 3)}"
-        )
-    return (draws * (units / units.sum())).sum(SEGMENT).transpose(..., ARM)
+    return str(posterior.attrs.get("flat_in", FLAT))
 
 
 def _kind(posterior: xr.DataTree) -> Kind:
@@ -231,47 +226,3 @@ def _kind(posterior: xr.DataTree) -> Kind:
             f"attribute 'kind' is {kind!r}; expected one of {listed(KINDS)}.{did_you_mean(kind, KINDS)}"
         )
     return kind
-
-
-def _own_checks(posterior: xr.DataTree) -> list[Check]:
-    """What the posterior itself says of how the units came into their arms, and of the tail that its means rest on."""
-    found = []
-    if posterior.attrs.get("assignment") == "observational":
-        found.append(randomization("observational"))
-    observed = observed_cells(posterior)
-    if observed is None:
-        return found
-    n = observed[N].transpose(..., ARM)
-    units = n.sum([dim for dim in n.dims if dim != ARM])
-    found += _empty_cells(n, units)
-    tail = tail_check(posterior)
-    if tail is not None:
-        found.append(tail)
-    constant = group(posterior, CONSTANT_DATA)
-    if constant is not None and "intended_split" in constant and float(units.sum()) > 0:
-        shares = constant["intended_split"]
-        found.append(
-            sample_ratio(
-                {str(arm): int(units.sel({ARM: arm})) for arm in units[ARM].to_numpy()},
-                {str(arm): float(shares.sel({ARM: arm})) for arm in shares[ARM].to_numpy()},
-            )
-        )
-    return found
-
-
-def _empty_cells(n: xr.DataArray, units: xr.DataArray) -> list[Check]:
-    """An arm, or an arm within a segment, that nobody is in: its rate is the prior's, and no data speak for it."""
-    empty = [str(arm) for arm in units[ARM].to_numpy() if float(units.sel({ARM: arm})) == 0]
-    if empty:
-        sentence = f"No unit is in {listed(empty)}: its figures are the prior's alone."
-        return [Check(name="units", passed=False, facts={"empty_arms": empty}, sentence=sentence)]
-    if SEGMENT not in n.dims:
-        return []
-    lacking = [str(label) for label in n[SEGMENT].to_numpy() if bool((n.sel({SEGMENT: label}) == 0).any())]
-    if not lacking:
-        return []
-    sentence = (
-        f"An arm has no unit in {listed(lacking, 3)}: an average over segments would rest on the prior there. Compare the "
-        "arms without segments, or leave these out."
-    )
-    return [Check(name="units", passed=False, facts={"segments_without_an_arm": lacking}, sentence=sentence)]

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 FEW: Final = 50
 """Past experiments below which the prior of the portfolio itself still decides much of what was learned."""
 
+FLAT: Final = "mean_outcome"
+FLAT_IN_LOG: Final = "log_mean_outcome"
 _KEPT: Final = 400
 _BLOCK: Final = 2_000_000
 _WORDS: Final = {"difference": "the difference", "log_ratio": "the log ratio", "log_odds": "the log odds ratio"}
@@ -170,16 +172,18 @@ class EffectPrior:
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return np.asarray(0.5 * (low + high))
 
-    def log_weight(self, draws: xr.DataArray, control: str) -> xr.DataArray:
+    def log_weight(self, draws: xr.DataArray, control: str, *, flat_in: str = FLAT) -> xr.DataArray:
         """Log importance weight (chain, draw) of draws of the mean outcome, to bring them under this prior.
 
         Parameters
         ----------
         draws
             Draws (chain, draw, arm) under a prior that is flat, over the range that the learned prior leaves, in every
-            treatment's mean outcome.
+            treatment's mean outcome, or in its logarithm.
         control
             Label of the control.
+        flat_in
+            "mean_outcome" or "log_mean_outcome".
 
         Notes
         -----
@@ -192,10 +196,14 @@ class EffectPrior:
         effects = (transformed - transformed.sel({ARM: control}, drop=True)).sel({ARM: treatments})
         ordered = effects.transpose(CHAIN, DRAW, ARM)
         density = ordered.isel({ARM: 0}, drop=True).copy(data=self.log_joint_density(ordered.to_numpy()))
+        if flat_in == FLAT_IN_LOG:
+            log_slope = log_slope + np.log(draws)
         return density + log_slope.sel({ARM: treatments}).sum(ARM).transpose(CHAIN, DRAW)
 
 
-def reweighted(draws: xr.DataArray, prior: EffectPrior, *, control: str) -> tuple[xr.DataArray | None, Check]:
+def reweighted(
+    draws: xr.DataArray, prior: EffectPrior, *, control: str, flat_in: str = FLAT
+) -> tuple[xr.DataArray | None, Check]:
     """Weights (chain, draw) that sum to one and bring draws (chain, draw, arm) under the learned prior.
 
     Returns
@@ -204,7 +212,7 @@ def reweighted(draws: xr.DataArray, prior: EffectPrior, *, control: str) -> tupl
         The weights, None where too few draws carry them, and the check that says which of the two it is: Pareto k at most
         0.7, and as many effective draws among the weighted as convergence asks of unweighted ones.
     """
-    weights, pareto_k = smoothed(prior.log_weight(draws, control))
+    weights, pareto_k = smoothed(prior.log_weight(draws, control, flat_in=flat_in))
     every = float(weights.size)
     carrying = 1.0 / float((weights**2).sum()) if pareto_k <= LARGEST_PARETO_K else 0.0
     carrying *= float(effective_draws(draws).min()) / every
@@ -220,8 +228,8 @@ def reweighted(draws: xr.DataArray, prior: EffectPrior, *, control: str) -> tupl
             else f"{carrying:.0f} effective draws of {needed} needed"
         )
         sentence = (
-            "The data lie too far from what past experiments lead to expect for these draws to be brought under that prior "
-            f"({why}): draw more of them, or look for what is different in this experiment."
+            f"Too few draws carry the weight of the prior {prior} ({why}). The data say far less than it, or disagree with "
+            "it: draw more of them, or look for what is different in this experiment."
         )
     return (weights if passed else None), Check(name="learned_prior", passed=passed, facts=facts, sentence=sentence)
 

@@ -6,12 +6,12 @@ import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from bayesuplift.decisions.comparison import compare_closed_form, compare_draws, per_draw
+from bayesuplift.decisions.comparison import compare_closed_form, compare_draws, compare_weighted
 from bayesuplift.decisions.verdict import leading
-from bayesuplift.dims import ALTERNATIVES, ARM, CHAIN, CLOSED_FORM, DRAW, MEAN_OUTCOME, PRIOR, PRIOR_SENSITIVITY
+from bayesuplift.dims import ALTERNATIVES, CHAIN, CLOSED_FORM, DRAW, MEAN_OUTCOME, PRIOR, PRIOR_SENSITIVITY
 from bayesuplift.errors import listed
 from bayesuplift.posterior.closed_form import draw_rates
-from bayesuplift.posterior.diagnostics import SMALLEST_ESS_PER_CHAIN, effective_draws
+from bayesuplift.posterior.diagnostics import SMALLEST_ESS_PER_CHAIN
 from bayesuplift.posterior.schema import STATED, group, is_closed_form, mean_outcome
 
 # Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, section 3.2.4: above this the
@@ -106,7 +106,9 @@ def prior_sensitivity(
                 left_out.append(f"{name}, {descriptions[name]}: too far from the draws to be weighed ({why})")
                 continue
             draws = averaged(mean_outcome(posterior))
-            tables[name] = _weighted(draws, weights, higher_is_better=higher_is_better, rope=rope)
+            tables[name] = compare_weighted(
+                draws, weights, control=control, higher_is_better=higher_is_better, rope=rope, prob=prob
+            )
     verdicts = {name: leading(table, threshold=threshold, rope=rope) for name, table in tables.items()}
     result = xr.concat(
         [_kept(table).reset_coords(drop=True) for table in tables.values()],
@@ -128,18 +130,6 @@ def _kept(table: xr.Dataset) -> xr.Dataset:
     return table[[name for name in kept if name in table]]
 
 
-def _weighted(draws: xr.DataArray, weights: xr.DataArray, *, higher_is_better: bool, rope: float | None) -> xr.Dataset:
-    """Weighted means with their Monte Carlo errors: sqrt(sum w^2 (x - mean)^2), widened by the draws' autocorrelation."""
-    parts = per_draw(draws, higher_is_better=higher_is_better)
-    if rope is not None:
-        parts["prob_all_equivalent"] = (draws.max(ARM) - draws.min(ARM) <= rope).astype(float)
-    every = xr.Dataset(parts)
-    means = (every * weights).sum((CHAIN, DRAW))
-    widening = float(np.sqrt(weights.size / effective_draws(draws).min()))
-    variances = (weights**2 * (every - means) ** 2).sum((CHAIN, DRAW))
-    return means.assign({f"{name}_mcse": widening * values**0.5 for name, values in variances.items()})
-
-
 def smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
     """Pareto smoothed importance weights that sum to one, and Pareto k."""
     ordered = log_weight.transpose(CHAIN, DRAW)
@@ -152,7 +142,10 @@ def smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
     # A draw that the alternative rules out gets a weight that is 0 in float64: the fit cannot take an infinite logarithm.
     finite = np.maximum(ordered.values, float(ordered.max()) - _ZERO_WEIGHT)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        smoothed, pareto_k = array_stats.psislw(-finite.ravel())
+        try:
+            smoothed, pareto_k = array_stats.psislw(-finite.ravel())
+        except ValueError:  # the largest weights are all the same: chains that never moved have no tail to fit
+            return ordered, np.inf
     if not np.isfinite(smoothed).all() or np.isnan(pareto_k):
         return ordered, np.inf
     weights = np.exp(smoothed - smoothed.max())

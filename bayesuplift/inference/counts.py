@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 
 _LEAST_OVERDISPERSION: Final = 1e-7  # of the prior's scale: Poisson's law to float precision
 _WIDEST: Final = 9.0  # standard deviations of a prior
+_REACH: Final = 20.0  # of the logarithm of a rate, from what was observed
 _BLOCK: Final = 4_000_000  # numbers held at once
 
 
@@ -65,7 +66,13 @@ def _cell(
         with_rate = log_rate * total - apart @ events - np.log(size_) * total
         return of_values[:, None] + with_rate - size_ * (apart @ units)
 
-    outer = (_LEAST_OVERDISPERSION * prior.overdispersion, _WIDEST * prior.overdispersion)
-    inner = (location - _WIDEST * width, location + _WIDEST * width)
+    # a prior that the data contradict leaves the posterior between the two: the grid starts from both
+    most = max(_WIDEST * prior.overdispersion, _REACH + 3.0 * float(times.sum()) ** 0.5)
+    outer = (_LEAST_OVERDISPERSION * prior.overdispersion, most)
+    observed = np.log((total + 0.5) / max(float(units @ exposures), 1e-300)) if len(units) else location
+    inner = (
+        min(location - _WIDEST * width, observed - _REACH),
+        max(location + _WIDEST * width, observed + _REACH),
+    )
     overdispersion, log_rate = two_dimensional.draw(log_density, outer, inner, generator, size)
     return np.exp(log_rate), overdispersion

@@ -9,7 +9,7 @@ import bayesuplift.models  # noqa: F401 -- importing the package of models regis
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
 from bayesuplift.data.experiment import Experiment
-from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA, Kind
+from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA, SEGMENT, Kind
 from bayesuplift.errors import ArgumentError, FrameTypeError, listed
 from bayesuplift.inference import conjugate, direct, nuts
 from bayesuplift.inference.density import Data
@@ -131,6 +131,8 @@ def _attributes(spec: ModelSpec, data: Data, prior: object, engine: Engine, seed
         "seed": seed,
         "outcome": data.outcome,
         "kind": data.kind,
+        "flat_in": spec.flat_in,
+        "pooled": SEGMENT if "cate" in spec.supplies else None,
         "effect_scale": data.scale if isinstance(data, Effects) else None,
         "control": data.design.control,
         "assignment": data.design.assignment,
@@ -143,6 +145,11 @@ def _model_of(name: str, data: Data) -> ModelSpec:
     """Return the model, if these data can be fitted with it."""
     if isinstance(data, Cells):
         spec = model_for(name, outcome=data.outcome, kind=data.kind)
+        if data.kind == "count" and not spec.per_exposure and not np.array_equal(data.exposure, data.n):
+            raise ArgumentError(
+                f"model {name!r} takes no exposure, and units of {data.outcome!r} differ in theirs; fit "
+                f"'negative_binomial', or read the counts without exposure"
+            )
         for statistic, advice in spec.needs.items():
             if statistic not in data.statistics:
                 raise ArgumentError(f"model {name!r} needs {statistic}, which the cells lack: {advice}")

@@ -52,31 +52,35 @@ def normal_adjusted(
     residual = np.maximum(deviations - fitted * together, 0.0)
     location_sd = _number(prior.location_sd)
 
-    def pieces(sd: Array) -> tuple[Array, ...]:
-        """Posterior precision and shift of (mean, slope) about the prior, given sd (cell, ...)."""
-        shape_of = (slice(None), *([None] * (sd.ndim - 1)))
-        weight = 1.0 / sd**2
-        count, d, spread = n[shape_of], away[shape_of], x_spread[shape_of]
-        gap = y_mean[shape_of] - _number(prior.location)
-        p11 = location_sd**-2 + weight * count
-        p12 = weight * count * d
-        p22 = slope_sd**-2 + weight * (count * d**2 + spread)
-        b1 = weight * count * gap
-        b2 = weight * (count * d * gap + together[shape_of])
-        return p11, p12, p22, b1, b2
+    varies = x_spread > 0
+    safe_spread = np.where(varies, x_spread, 1.0)
+    gap = np.where(n > 0, y_mean - _number(prior.location), 0.0)
+    degrees = np.maximum(n - 1.0 - varies, 0.0)
 
     def log_density(log_sd: Array) -> Array:
-        sd = np.exp(log_sd)
-        p11, p12, p22, b1, b2 = pieces(sd)
-        determinant = p11 * p22 - p12**2
-        explained = (p22 * b1**2 - 2.0 * p12 * b1 * b2 + p11 * b2**2) / determinant
-        gap = y_mean - _number(prior.location)
-        squares = residual + fitted * together + n * gap**2
-        likelihood = -n[:, None] * log_sd - 0.5 * squares[:, None] / sd**2 + 0.5 * explained - 0.5 * np.log(determinant)
-        return likelihood + _log_prior_of_log_sd(log_sd, prior)
+        """Of the cell's own line: its height at the cell's mean covariate, its slope, and what is left over."""
+        variance = np.exp(2.0 * log_sd)
+        of_height = location_sd**2 + variance / known[:, None]
+        of_slope = variance / safe_spread[:, None]
+        shared = (away * slope_sd**2)[:, None]
+        tilt = (away**2 * slope_sd**2)[:, None]
+        with_slope = of_height * (slope_sd**2 + of_slope) + tilt * of_slope
+        height = of_height + tilt
+        rest = fitted[:, None] - shared / height * gap[:, None]
+        lines = -0.5 * np.log(height) - 0.5 * gap[:, None] ** 2 / height
+        slopes = -0.5 * np.log(with_slope / height) - 0.5 * rest**2 * height / with_slope
+        # the residuals' density, and the Jacobian-free rest of the units' likelihood
+        likelihood = -degrees[:, None] * log_sd - 0.5 * residual[:, None] / variance + lines
+        likelihood = likelihood + np.where(varies[:, None], slopes, 0.0)
+        return np.where(n[:, None] > 0, likelihood, 0.0) + _log_prior_of_log_sd(log_sd, prior)
 
-    sd = _draw_sd(log_density, prior, len(n), generator, size)
-    p11, p12, p22, b1, b2 = (part.T for part in pieces(sd.T))
+    sd = _draw_sd(log_density, prior, (n, gap, deviations), generator, size)
+    weight = sd**-2
+    p11 = location_sd**-2 + weight * n
+    p12 = weight * n * away
+    p22 = slope_sd**-2 + weight * (n * away**2 + x_spread)
+    b1 = weight * n * gap
+    b2 = weight * (n * away * gap + together)
     slope_precision = p22 - p12**2 / p11
     slope_mean = (b2 - p12 * b1 / p11) / slope_precision
     slope = slope_mean + generator.standard_normal(sd.shape) / np.sqrt(slope_precision)
@@ -108,17 +112,23 @@ def _means(
         rest = -(known - 1.0) * log_sd - 0.5 * squares[:, None] / variance
         return np.where(n[:, None] > 0, middle + rest, 0.0) + _log_prior_of_log_sd(log_sd, prior)
 
-    sd = _draw_sd(log_density, prior, len(n), generator, size)
+    sd = _draw_sd(log_density, prior, (n, gap, squares), generator, size)
     precision = location_sd**-2 + n / sd**2
     mean = location + (n * gap / sd**2) / precision + generator.standard_normal(sd.shape) / np.sqrt(precision)
     return mean.reshape(size, *shape), sd.reshape(size, *shape)
 
 
-def _draw_sd(log_density: Any, prior: NormalPrior, cells: int, generator: np.random.Generator, size: int) -> Array:
+def _draw_sd(
+    log_density: Any, prior: NormalPrior, moments: tuple[Array, Array, Array], generator: np.random.Generator, size: int
+) -> Array:
     """Draws (size, cell) of the standard deviations, from the density of their logarithms."""
-    ends = np.log(_number(prior.smallest_scale)), np.log(_WIDEST * _number(prior.scale))
-    low, high = (np.full(cells, end) for end in ends)
-    return np.exp(one_dimensional.draw(log_density, low, high, generator, size))
+    n, gap, squares = moments
+    smallest = _number(prior.smallest_scale)
+    # a prior that the data contradict leaves the posterior between the two: the grid reaches to both
+    seen = np.sqrt((squares + n * gap**2) / np.maximum(n, 1.0))
+    high = _WIDEST * np.maximum(seen, max(_number(prior.scale), smallest))
+    low = np.full(len(n), np.log(smallest))
+    return np.exp(one_dimensional.draw(log_density, low, np.log(high), generator, size))
 
 
 def _log_prior_of_log_sd(log_sd: Array, prior: NormalPrior) -> Array:

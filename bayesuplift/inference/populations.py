@@ -39,7 +39,9 @@ def exchangeable_rates(
     weight = spreads[:, None, :] ** -2
     alpha = means[:, None, :] * weight + total.reshape(-1, populations)
     beta = (1.0 - means[:, None, :]) * weight + (n - total).reshape(-1, populations)
-    rate = generator.beta(alpha, beta).reshape(size, *n.shape)
+    # a rate below the smallest float is not 0, nor one within rounding of 1 equal to it
+    ends = np.finfo(np.float64).tiny, 1.0 - np.finfo(np.float64).epsneg
+    rate = np.clip(generator.beta(alpha, beta), *ends).reshape(size, *n.shape)
     rest = n.shape[1:]
     return {
         "mean": means.reshape(size, *rest),

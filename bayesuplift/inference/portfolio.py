@@ -225,7 +225,7 @@ def _check_edges(table: Array, box: list[tuple[float, float]]) -> None:
         if any(marginal[end] > _AT_EDGE for edge, end, infinite in ends if infinite or edge not in (0.0, 1.0)):
             raise NumericalError(
                 "the posterior of the effects' mean and scale reaches beyond every grid: too few experiments for so vague "
-                "a prior. State typical_mean and typical_scale closer to the effects."
+                "a prior, or effects far more alike than their distance from 0. State typical_mean and typical_scale."
             )
 
 

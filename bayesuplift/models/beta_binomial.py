@@ -7,7 +7,7 @@ from bayesuplift.priors import RatePrior
 from bayesuplift.spec import Given, cell_plates, register
 
 
-@register(outcome="binary", data="cells", supplies={"ate"})
+@register(outcome="binary", data="cells", supplies={"ate"}, flat_in="mean_outcome")
 def beta_binomial(cells: Given, *, prior: RatePrior = RatePrior()) -> None:  # noqa: B008 -- frozen, shown by the signature
     """Which arm converts best, when each arm (of each segment) has a rate of its own.
 

@@ -9,7 +9,7 @@ from bayesuplift.priors import CountPrior
 from bayesuplift.spec import Given, cell_plates, register
 
 
-@register(outcome="count", data="cells", supplies={"ate"})
+@register(outcome="count", data="cells", supplies={"ate"}, per_exposure=True, flat_in="log_mean_outcome")
 def negative_binomial(cells: Given, *, prior: CountPrior = CountPrior()) -> None:  # noqa: B008 -- frozen
     """Which arm has the highest rate of events per unit of exposure, when units differ more than Poisson's law lets them.
 

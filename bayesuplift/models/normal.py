@@ -9,7 +9,7 @@ from bayesuplift.priors import NormalPrior
 from bayesuplift.spec import Given, cell_plates, register
 
 
-@register(outcome=("continuous", "count", "revenue"), data="cells", supplies={"ate"})
+@register(outcome=("continuous", "count", "revenue"), data="cells", supplies={"ate"}, flat_in="mean_outcome")
 def normal(cells: Given, *, prior: NormalPrior = NormalPrior()) -> None:  # noqa: B008 -- frozen, shown by the signature
     """Which arm has the best mean, when each arm (of each segment) has a mean and a standard deviation of its own.
 

@@ -11,7 +11,7 @@ from bayesuplift.spec import Given, cell_plates, register
 _NEEDS = {"covariate_total": "read the cells with covariate=, the column of an outcome from before the experiment"}
 
 
-@register(outcome=("continuous", "revenue"), data="cells", supplies={"ate"}, needs=_NEEDS)
+@register(outcome=("continuous", "revenue"), data="cells", supplies={"ate"}, needs=_NEEDS, flat_in="mean_outcome")
 def normal_adjusted(cells: Given, *, prior: RegressionPrior = RegressionPrior()) -> None:  # noqa: B008 -- frozen
     """Which arm has the best mean, when a pre-period outcome explains part of the outcome (CUPED, as regression).
 

@@ -40,10 +40,11 @@ class LogAmountPrior(NormalPrior):
         """`stated`; `weak`: medians within a factor of e^3; `strong`: log ratio of medians with a sd of 0.1."""
         k, total, _ = pooled(cells, "positives", "total_log", "sum_squared_log_deviations")
         centre = total / k if k else self.location
+        assert self.location_sd is not None, "a prior is resolved before it is set beside others"
         return {
             "stated": self,
-            "weak": replace(self, location_sd=3.0),
-            "strong": replace(self, location=centre, location_sd=SCEPTICAL_SD / math.sqrt(2.0)),
+            "weak": replace(self, location_sd=max(3.0, self.location_sd)),
+            "strong": replace(self, location=centre, location_sd=min(SCEPTICAL_SD / math.sqrt(2.0), self.location_sd)),
         }
 
 

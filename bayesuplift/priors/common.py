@@ -39,8 +39,8 @@ def filled(prior: Any, given: dict[str, float], cells: Cells) -> Any:
     flat = [name for name, value in open_fields.items() if value == 0.0 and name not in _LOCATIONS]
     if flat:
         raise ArgumentError(
-            f"{type(prior).__name__}: {flat[0]} was left out, and nothing about {cells.outcome!r} varies that it could be "
-            f"taken from; state it, in outcome units"
+            f"{type(prior).__name__}: {flat[0]} was left out, and neither {cells.outcome!r} nor its covariate varies in a "
+            f"way that it could be taken from; state it"
         )
     return replace(prior, **open_fields)
 
@@ -55,7 +55,7 @@ def check_numbers(prior: Any, ranges: dict[str, tuple[float, float]], *, optiona
             continue
         inside = is_finite_number(value) and (least < value <= most if least == 0 else least <= value <= most)
         if not inside:
-            above = f"above {least:g}" if least in (0, LEAST) else f"of at least {least:g}" if least > -math.inf else ""
+            above = "above 0" if least in (0, LEAST) else f"of at least {least:g}" if least > -math.inf else ""
             below = f"to {most:g}" if most < math.inf else ""
             wanted = ", ".join(part for part in (above, below) if part) or "finite"
             raise ArgumentError(f"{type(prior).__name__}: {name} = {value!r}; give a number {wanted}")

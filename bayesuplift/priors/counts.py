@@ -44,7 +44,9 @@ class CountPrior:
 
     def alternatives(self, cells: Cells) -> dict[str, Self]:
         """`stated`; `weak`: both scales twice as large; `strong`: log ratio of two arms' rates with a sd of 0.1."""
-        strong = replace(self, log_rate=_log_rate(cells), log_rate_sd=SCEPTICAL_SD / math.sqrt(2.0))
+        strong = replace(
+            self, log_rate=_log_rate(cells), log_rate_sd=min(SCEPTICAL_SD / math.sqrt(2.0), self.log_rate_sd)
+        )
         weak = replace(self, log_rate_sd=2.0 * self.log_rate_sd, overdispersion=2.0 * self.overdispersion)
         return {"stated": self, "weak": weak, "strong": strong}
 

@@ -111,7 +111,7 @@ class RegressionPrior(NormalPrior):
             A scale was left out, and the pooled units or their covariates do not vary.
         """
         resolved = super().resolved(cells)
-        n, _, deviations = pooled(cells, N, "covariate_total", "covariate_sum_squared_deviations")
-        assert resolved.location_sd is not None
-        spread = math.sqrt(deviations / n)
-        return filled(resolved, {"slope_sd": resolved.location_sd / spread if spread > 0 else 0.0}, cells)
+        _, _, outcome = pooled(cells, N, TOTAL, "sum_squared_deviations")
+        _, _, covariate = pooled(cells, N, "covariate_total", "covariate_sum_squared_deviations")
+        steepest = math.sqrt(outcome / covariate) if covariate > 0 else 0.0
+        return filled(resolved, {"slope_sd": 10.0 * steepest}, cells)

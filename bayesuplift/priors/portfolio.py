@@ -14,6 +14,7 @@ LARGEST_DF: Final = 1e6
 """A t distribution of so many degrees of freedom is the normal one to one part in a million."""
 
 _STEP: Final = 5.0
+_SMALLEST_RATIO: Final = 1.0 / 30.0  # of a typical scale to the median standard error; the grid does not resolve less
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,12 @@ class PortfolioPrior:
 
     def resolved(self, data: Effects) -> "PortfolioPrior":
         """Return this prior with its typical scale, where left out, the median standard error of the data."""
+        smallest = data.typical_standard_error * _SMALLEST_RATIO
+        if self.typical_scale is not None and self.typical_scale < smallest:
+            raise ArgumentError(
+                f"PortfolioPrior: typical_scale = {self.typical_scale:g} is far below what these experiments see, with "
+                f"a median standard error of {data.typical_standard_error:g}; give at least {smallest:.3g}"
+            )
         return replace(self, typical_scale=data.typical_standard_error) if self.typical_scale is None else self
 
     def alternatives(self, data: Effects) -> dict[str, "PortfolioPrior"]:
@@ -98,5 +105,7 @@ class PortfolioPrior:
         return {
             "stated": stated,
             "weak": replace(stated, typical_scale=stated.typical_scale * _STEP),
-            "strong": replace(stated, typical_scale=stated.typical_scale / _STEP),
+            "strong": replace(
+                stated, typical_scale=max(stated.typical_scale / _STEP, data.typical_standard_error * _SMALLEST_RATIO)
+            ),
         }

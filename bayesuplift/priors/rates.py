@@ -56,15 +56,17 @@ class RatePrior:
         Returns
         -------
         dict
-            `stated`: this prior. `weak`: Jeffreys' Beta(1/2, 1/2). `strong`: a sceptic's, centred at the pooled rate and
-            so concentrated that the log odds ratio of two arms has standard deviation 0.1 (Spiegelhalter, Abrams and
-            Myles, 2004, section 5.5, on sceptical priors); by the delta method alpha + beta = 2 / (0.1^2 r (1 - r)).
+            `stated`: this prior. `weak`: Jeffreys' Beta(1/2, 1/2), or less where less is stated. `strong`: a sceptic's,
+            centred at the pooled rate and so concentrated that the log odds ratio of two arms has standard deviation 0.1
+            (Spiegelhalter, Abrams and Myles, 2004, section 5.5, on sceptical priors); by the delta method alpha + beta =
+            2 / (0.1^2 r (1 - r)).
         """
         successes = "positives" if "positives" in cells.statistics else TOTAL
         rate = pooled_rate(cells, successes)
         size = 2.0 / (SCEPTICAL_SD**2 * rate * (1.0 - rate))
         strong = RatePrior(min(size * rate, LARGEST), min(size * (1.0 - rate), LARGEST))
-        return {"stated": self, "weak": RatePrior(0.5, 0.5), "strong": strong}
+        weak = RatePrior(min(self.alpha, 0.5), min(self.beta, 0.5))
+        return {"stated": self, "weak": weak, "strong": strong}
 
 
 @dataclass(frozen=True)

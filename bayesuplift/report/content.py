@@ -11,10 +11,11 @@ from arviz_stats.base import array_stats
 from scipy.special import betaln, xlog1py, xlogy
 
 from bayesuplift.data.checks import Check
-from bayesuplift.decisions.choice import Choice, population_mean
-from bayesuplift.dims import ARM, OBSERVED_DATA, PRIOR, SEGMENT, TOTAL, Kind, N
+from bayesuplift.decisions.choice import Choice
+from bayesuplift.decisions.population import population_mean
+from bayesuplift.dims import ARM, CHAIN, DRAW, EXPOSURE, OBSERVED_DATA, PRIOR, SEGMENT, TOTAL, Kind, N
 from bayesuplift.posterior.closed_form import parameters
-from bayesuplift.posterior.schema import mean_outcome, observed_cells, validate
+from bayesuplift.posterior.schema import STATED, mean_outcome, observed_cells, validate
 from bayesuplift.report.shown import shown
 
 _GRID = 161
@@ -136,6 +137,8 @@ def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
         "options": {name: _plain(value) for name, value in options.items()},
         "exact": choice.exact,
         "method": _method(choice, attributes),
+        "unit": _unit(posterior),
+        "pooled": attributes.get("pooled") == SEGMENT,
         "interval": f"{100.0 * options['prob']:g}%",
         "verdict": {
             "name": choice.verdict.name,
@@ -159,8 +162,20 @@ def _observed(posterior: xr.DataTree) -> xr.Dataset | None:
     group = observed_cells(posterior)
     if group is None or TOTAL not in group:
         return None
-    data = group[[N, TOTAL]]
+    data = _counted(group)
     return data.sum(SEGMENT) if SEGMENT in data.dims else data
+
+
+def _counted(observed: xr.Dataset) -> xr.Dataset:
+    """What raw figures are made of."""
+    return observed[[name for name in (N, TOTAL, EXPOSURE) if name in observed]]
+
+
+def _unit(posterior: xr.DataTree) -> str:
+    """What a mean outcome is told in."""
+    observed = _observed(posterior)
+    exposed = observed is not None and EXPOSURE in observed and not bool((observed[EXPOSURE] == observed[N]).all())
+    return "per unit of exposure" if exposed else "outcome units"
 
 
 def _rows(table: xr.Dataset, observed: xr.Dataset | None, control: str, kind: Kind) -> list[dict[str, Any]]:
@@ -182,12 +197,14 @@ def _rows(table: xr.Dataset, observed: xr.Dataset | None, control: str, kind: Ki
 
 
 def _raw(observed: xr.Dataset, arm: str, control: str) -> dict[str, Any]:
-    units = {name: int(observed[N].sel({ARM: name})) for name in (arm, control)}
-    means = {
-        name: float(observed[TOTAL].sel({ARM: name})) / units[name] if units[name] else None for name in (arm, control)
-    }
+    """Units, total and mean outcome as observed; of counts the mean is per unit of exposure, as the model's is."""
+    per = observed[EXPOSURE if EXPOSURE in observed else N]
+    means = {}
+    for name in (arm, control):
+        whole = float(per.sel({ARM: name}))
+        means[name] = float(observed[TOTAL].sel({ARM: name})) / whole if whole else None
     mean, reference = means[arm], means[control]
-    row = {"n": units[arm], "total": _plain(observed[TOTAL].sel({ARM: arm})), "raw_mean": mean}
+    row = {"n": int(observed[N].sel({ARM: arm})), "total": _plain(observed[TOTAL].sel({ARM: arm})), "raw_mean": mean}
     if mean is not None and reference is not None:
         row["raw_difference"] = mean - reference
         if reference > 0:
@@ -212,10 +229,11 @@ def _density(posterior: xr.DataTree, choice: Choice) -> dict[str, Any]:
             "arms": {arm: curves[:, i].tolist() for i, arm in enumerate(labels)},
             "estimate": False,
         }
-    draws = population_mean(posterior, mean_outcome(posterior))
+    draws = population_mean(posterior, mean_outcome(posterior)).transpose(CHAIN, DRAW, ARM)
+    kept = _every(draws) if choice.weights is None else _as_often_as_they_weigh(choice.weights)
     curves_by_arm = {}
     for arm in labels:
-        values = draws.sel({ARM: arm}).values.ravel()
+        values = draws.sel({ARM: arm}).values.ravel()[kept]
         if np.ptp(values) == 0.0:  # a mean that is known has no density
             continue
         x, y, _ = array_stats.kde(values, grid_len=_GRID)
@@ -232,6 +250,16 @@ def _density(posterior: xr.DataTree, choice: Choice) -> dict[str, Any]:
         for arm, curve in curves_by_arm.items()
     }
     return {"x": grid.tolist(), "arms": arms, "estimate": True}
+
+
+def _every(draws: xr.DataArray) -> np.ndarray:
+    return np.arange(draws.sizes[CHAIN] * draws.sizes[DRAW])
+
+
+def _as_often_as_they_weigh(weights: xr.DataArray) -> np.ndarray:
+    """Positions of draws, each as often as its weight says: systematic resampling from the middle of every step."""
+    share = weights.transpose(CHAIN, DRAW).values.ravel().cumsum()
+    return np.searchsorted(share / share[-1], (np.arange(share.size) + 0.5) / share.size)
 
 
 def _sensitivity(table: xr.Dataset, kind: Kind) -> dict[str, Any]:
@@ -253,7 +281,9 @@ def _sensitivity(table: xr.Dataset, kind: Kind) -> dict[str, Any]:
 def _sensitivity_of(of_arm: xr.Dataset, kind: Kind) -> dict[str, Any]:
     best, loss = float(of_arm["prob_best"]), float(of_arm["expected_loss"])
     row = {"arm": str(of_arm[ARM].item()), "is_control": False, "prob_best": best, "expected_loss": loss}
-    row |= {name: float(of_arm[name]) for name in ("prob_best_mcse", "expected_loss_mcse") if name in of_arm}
+    errors = {name: float(of_arm[name]) for name in ("prob_best_mcse", "expected_loss_mcse") if name in of_arm}
+    # beside rows from draws, an exact one has no error
+    row |= {name: error for name, error in errors.items() if not math.isnan(error)}
     texts = shown(row, kind)
     return row | {"shown": {name: texts[name] for name in ("prob_best", "expected_loss")}}
 
@@ -269,6 +299,8 @@ def _method(choice: Choice, attributes: Mapping[str, Any]) -> str:
     if choice.exact:
         return f"Model {model}, prior {attributes.get('prior')}; closed form, by quadrature: no Monte Carlo error.{caution}"
     how = attributes.get("method", "draws")
+    if choice.weights is not None:
+        how = f"{how}, weighed by a prior {choice.sensitivity['description'].sel({PRIOR: STATED}).item()}"
     return (
         f"Model {model}, {how}; figures come from draws: ± is one Monte Carlo standard error, and no more digits are shown "
         f"than it supports.{caution}"
@@ -276,7 +308,7 @@ def _method(choice: Choice, attributes: Mapping[str, Any]) -> str:
 
 
 def _segmentation(one: Segmentation) -> dict[str, Any]:
-    observed = one.posterior[OBSERVED_DATA].to_dataset()[[N, TOTAL]]
+    observed = _counted(one.posterior[OBSERVED_DATA].to_dataset())
     control = str(one.posterior.attrs["control"])
     kind: Kind = one.posterior.attrs["kind"]
     table = one.choice.table

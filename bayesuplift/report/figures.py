@@ -45,7 +45,8 @@ def colours(outcome: Facts) -> dict[str, str]:
 
 def _scale(outcome: Facts) -> tuple[float, str, str]:
     """Factor, unit of levels, unit of differences."""
-    return (100.0, "%", "percentage points") if outcome["kind"] == "binary" else (1.0, "outcome units", "outcome units")
+    unit = outcome["unit"]
+    return (100.0, "%", "percentage points") if outcome["kind"] == "binary" else (1.0, unit, unit)
 
 
 def _layout(figure: go.Figure, *, x: str, height: int, legend: bool = False) -> go.Figure:

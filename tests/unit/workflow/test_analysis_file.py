@@ -83,7 +83,7 @@ def test_two_outcomes_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_statistics_are_of_cells_made_elsewhere(tmp_path: Path) -> None:
     units = ANALYSIS.replace('trials = "n"\n', "").replace(
-        'kind = "binary"', 'kind = "binary"\nstatistics = { n = "n" }'
+        'kind = "binary"', 'kind = "binary"\nstatistics = { sum_squared_deviations = "n" }'
     )
     with pytest.raises(AnalysisError, match=r"\[data\] trials then names the column of units"):
         read_analysis(written(tmp_path, analysis=units))

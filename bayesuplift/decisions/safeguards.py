@@ -1,0 +1,91 @@
+"""What a posterior itself says against a verdict: how its units came into their arms, and what its priors alone decide."""
+
+import xarray as xr
+
+from bayesuplift.data.checks import Check, randomization, sample_ratio
+from bayesuplift.decisions.population import population_mean
+from bayesuplift.dims import ARM, CHAIN, CONSTANT_DATA, DRAW, EXPOSURE, SEGMENT, TOTAL, N
+from bayesuplift.errors import listed
+from bayesuplift.posterior.schema import group, mean_outcome, observed_cells
+from bayesuplift.posterior.tail import tail_check
+
+# Beside an effect's own uncertainty a push of this many of its standard deviations can turn a verdict.
+_LARGEST_PUSH = 0.5
+
+
+def own_checks(posterior: xr.DataTree) -> list[Check]:
+    """What the posterior itself says of how the units came into their arms, and of the tail that its means rest on."""
+    found = []
+    if posterior.attrs.get("assignment") == "observational":
+        found.append(randomization("observational"))
+    observed = observed_cells(posterior)
+    if observed is None:
+        return found
+    n = observed[N].transpose(..., ARM)
+    units = n.sum([dim for dim in n.dims if dim != ARM])
+    found += _empty_cells(n, units)
+    if not found:
+        found += _drawn_apart(posterior, observed)
+    if "positives" in observed and float(observed["positives"].sum()) == 0:
+        sentence = "Nobody bought anything in any arm: all amounts are the prior's."
+        found.append(Check(name="amounts", passed=False, facts={"buyers": 0}, sentence=sentence))
+    tail = tail_check(posterior)
+    if tail is not None:
+        found.append(tail)
+    constant = group(posterior, CONSTANT_DATA)
+    if constant is not None and "intended_split" in constant and float(units.sum()) > 0:
+        shares = constant["intended_split"]
+        found.append(
+            sample_ratio(
+                {str(arm): int(units.sel({ARM: arm})) for arm in units[ARM].to_numpy()},
+                {str(arm): float(shares.sel({ARM: arm})) for arm in shares[ARM].to_numpy()},
+            )
+        )
+    return found
+
+
+def _drawn_apart(posterior: xr.DataTree, observed: xr.Dataset) -> list[Check]:
+    """Arms that the priors of many small cells move by unlike amounts, in an average over segments that are not pooled.
+
+    A prior worth a unit or two a cell weighs more in an arm with few units a cell than in one with many: the average of
+    rates over segments then differs between arms that the data find alike. Fails above half a posterior standard deviation.
+    """
+    draws = mean_outcome(posterior)
+    if SEGMENT not in draws.dims or "model" not in posterior.attrs or posterior.attrs.get("pooled") == SEGMENT:
+        return []
+    if not {SEGMENT, ARM} <= set(observed[N].dims) or TOTAL not in observed:
+        return []
+    per = observed[EXPOSURE if EXPOSURE in observed else N]
+    share = per.sum(ARM) / per.sum()
+    of_data = (share * observed[TOTAL] / per).sum(SEGMENT)
+    averaged = population_mean(posterior, draws)
+    gap = (averaged.mean((CHAIN, DRAW)) - of_data.sel({ARM: averaged[ARM]})).transpose(ARM)
+    up, down = str(gap.idxmax(ARM).item()), str(gap.idxmin(ARM).item())
+    apart = float(gap.max() - gap.min())
+    width = float((averaged.sel({ARM: up}) - averaged.sel({ARM: down})).std())
+    if apart <= _LARGEST_PUSH * width:
+        return []
+    sentence = (
+        f"The priors of {draws.sizes[SEGMENT]} segments move {up} and {down} apart by {apart:.3g}, {apart / width:.1f} "
+        "posterior standard deviations of their difference: cells are too small to be averaged one by one. Compare the "
+        "arms without segments, or with a model that pools them."
+    )
+    return [Check(name="segment_priors", passed=False, facts={"apart": apart, "sd": width}, sentence=sentence)]
+
+
+def _empty_cells(n: xr.DataArray, units: xr.DataArray) -> list[Check]:
+    """An arm, or an arm within a segment, that nobody is in: its rate is the prior's, and no data speak for it."""
+    empty = [str(arm) for arm in units[ARM].to_numpy() if float(units.sel({ARM: arm})) == 0]
+    if empty:
+        sentence = f"No unit is in {listed(empty)}: its figures are the prior's alone."
+        return [Check(name="units", passed=False, facts={"empty_arms": empty}, sentence=sentence)]
+    if SEGMENT not in n.dims:
+        return []
+    lacking = [str(label) for label in n[SEGMENT].to_numpy() if bool((n.sel({SEGMENT: label}) == 0).any())]
+    if not lacking:
+        return []
+    sentence = (
+        f"An arm has no unit in {listed(lacking, 3)}: an average over segments would rest on the prior there. Compare the "
+        "arms without segments, or leave these out."
+    )
+    return [Check(name="units", passed=False, facts={"segments_without_an_arm": lacking}, sentence=sentence)]
