@@ -1,5 +1,6 @@
 """A choice under the prior that past experiments taught, and the table from weighted draws that it rests on."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,3 +104,19 @@ def test_equal_weights_give_the_errors_of_plain_draws() -> None:
         np.testing.assert_allclose(table[name], expected[name], rtol=1e-10, atol=1e-12)
         # the effective draws are those of the worst arm, for all
         np.testing.assert_allclose(table[f"{name}_mcse"], expected[f"{name}_mcse"], rtol=0.25, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["json", "md", "html"])
+def test_a_choice_under_a_learned_prior_is_reported(tmp_path: Path, suffix: str) -> None:
+    tree = bu.fit("beta_binomial", binary_cells([5000, 5000], [500, 560]), seed=1)
+    found = bu.choose_arm(tree, threshold_of_caring=0.0005, effect_prior=learned())
+    report = bu.Report.of(tree, found)
+    bu.write_report(tmp_path / f"report.{suffix}", report)
+    assert "200 past experiments" in (tmp_path / f"report.{suffix}").read_text(encoding="utf-8")
+    (facts,) = report.facts()["outcomes"]
+    assert "200 past experiments" in facts["method"]
+    x, density = np.array(facts["density"]["x"]), np.array(facts["density"]["arms"]["b"])
+    drawn = float((x * density).sum() / density.sum())
+    shown = float(found.overall["mean_outcome"].sel(arm="b"))
+    alone = float(mean_outcome(tree).sel(arm="b").mean())
+    assert abs(drawn - shown) < 0.2 * abs(alone - shown)
