@@ -94,4 +94,4 @@ def test_a_learned_prior_needs_a_flat_one_to_replace() -> None:
     with pytest.raises(ArgumentError, match="cannot take its place"):
         bu.choose_arm(tree, threshold_of_caring=0.1, effect_prior=learned)
     with pytest.raises(ArgumentError, match="learned_from"):
-        bu.choose_arm(tree, threshold_of_caring=0.1, effect_prior=tree)  # type: ignore[arg-type]
+        bu.choose_arm(tree, threshold_of_caring=0.1, effect_prior=tree)
