@@ -27,7 +27,7 @@ _STATISTICS = {
 }
 _KEPT_CHAINS = 16
 _PIECE = 200  # steps between two looks at the progress bar, and at the keyboard
-_TARGET_ACCEPTANCE = 0.9  # hierarchical programs curve more than the 0.8 of the default allows for
+_TARGET_ACCEPTANCE = 0.95  # hierarchical programs curve more than the 0.8 of the default allows for
 
 
 def sample(
