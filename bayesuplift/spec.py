@@ -106,6 +106,11 @@ class ModelSpec:
         return self.outcomes[0]
 
     @property
+    def pools(self) -> bool:
+        """Whether segments borrow from each other, so that the fit with segments is the one to decide on."""
+        return "cate" in self.supplies
+
+    @property
     def question(self) -> str:
         """First line of the program's docstring."""
         return (self.program.__doc__ or "").strip().splitlines()[0]

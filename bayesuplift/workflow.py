@@ -202,7 +202,7 @@ def _fit_of(analysis: AnalysisFile, outcome: OutcomeSection) -> _Fit:
         raise AnalysisError(
             f"{where}: engine = {section.engine!r}; model {section.name!r} has {listed(engines(section.name))}"
         )
-    return _Fit(section.name, prior, section.engine, pools="cate" in spec.supplies)
+    return _Fit(section.name, prior, section.engine, pools=spec.pools)
 
 
 def _data_checks(analysis: AnalysisFile, cells: Cells) -> list[Check]:

@@ -12,14 +12,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import duckdb
-import numpy as np
 import pandas as pd
 import platformdirs
 
-from bayesuplift.data.aggregation import Groups
-from bayesuplift.data.assembly import cells_of
 from bayesuplift.data.cells import Cells
-from bayesuplift.data.design import design_of
 from bayesuplift.data.frames import literal_path
 from bayesuplift.data.labels import names_of
 from bayesuplift.dims import Kind
@@ -142,9 +138,6 @@ def hillstrom_cells(
         if name not in HILLSTROM_FACTORS:
             hint = did_you_mean(name, HILLSTROM_FACTORS)
             raise FactorNotFoundError(f"no factor named '{name}'. Factors: {listed(HILLSTROM_FACTORS)}.{hint}")
-    folder = importlib.resources.files("bayesuplift.data") / "bundled"
-    with (folder / "hillstrom_cells.csv").open(encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
     columns = {
         "visit": {"total": "visits"},
         "conversion": {"total": "conversions"},
@@ -157,16 +150,18 @@ def hillstrom_cells(
             "maximum": "spend_maximum",
         },
     }[outcome]
-    groups = Groups(
-        arm=[row["arm"] for row in rows],
-        levels={factor: [row[factor] for row in rows] for factor in HILLSTROM_FACTORS},
-        statistics={
-            name: np.array([row[column] for row in rows], dtype=np.float64)
-            for name, column in {"n": "n", **columns}.items()
-        },
-    )
-    design = design_of(groups.arm, control=HILLSTROM_CONTROL)
-    return cells_of(groups, design=design, outcome=outcome, kind=kinds[outcome]).by(*chosen)
+    bundled = importlib.resources.files("bayesuplift.data") / "bundled" / "hillstrom_cells.csv"
+    with importlib.resources.as_file(bundled) as path:
+        cells = Cells.from_table(
+            path,
+            arm="arm",
+            control=HILLSTROM_CONTROL,
+            kind=kinds[outcome],
+            outcome=outcome,
+            statistics=columns,
+            segments=HILLSTROM_FACTORS,
+        )
+    return cells.by(*chosen)
 
 
 def published_text(table: pd.DataFrame) -> bytes:

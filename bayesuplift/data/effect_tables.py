@@ -5,19 +5,11 @@ from typing import Any
 import narwhals.stable.v2 as nw
 
 from bayesuplift.data.effects import Effects, EffectScale
-from bayesuplift.data.frames import (
-    collect,
-    open_frame,
-    require_columns,
-    schema_of,
-    translated,
-    with_exact_keys,
-    with_settled_objects,
-)
+from bayesuplift.data.frames import collect, translated
 from bayesuplift.data.labels import label, natural_order
+from bayesuplift.data.opening import opened
 from bayesuplift.data.validation import (
     Fault,
-    check_key,
     check_numeric,
     check_roles,
     diagnose,
@@ -72,14 +64,8 @@ def read_effects(
     if experiment is not None:
         named["experiment"] = experiment
     check_roles({role: (column,) for role, column in named.items()})
-    keys = [] if experiment is None else [experiment]
-    frame = open_frame(table, keys)
-    require_columns(schema_of(frame), named)
-    for key in keys:
-        check_key(key, "experiment", schema_of(frame)[key])
-    frame = with_exact_keys(with_settled_objects(frame, list(named.values()), keys), keys)
-    schema = schema_of(frame)
-    faults = [fault for key in keys for fault in key_faults(key, "experiment", schema[key])]
+    frame, schema = opened(table, named)
+    faults = [] if experiment is None else key_faults(experiment, "experiment", schema[experiment])
     for role in ("estimate", "standard error"):
         check_numeric(frame, named[role], role, schema[named[role]])
         faults += number_faults(named[role], role, schema[named[role]])

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, cast, get_args
@@ -12,6 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayesuplift.data.design import Design
+from bayesuplift.data.fingerprints import ten_digits_of
 from bayesuplift.dims import ARM, SEGMENT, Kind
 from bayesuplift.errors import ArgumentError, DataError, did_you_mean, listed
 
@@ -19,7 +19,6 @@ EffectScale = Literal["difference", "log_ratio", "log_odds"]
 EFFECT_SCALES: Final[tuple[EffectScale, ...]] = get_args(EffectScale)
 EXPERIMENT: Final = "experiment"
 ARMS: Final = ("control", "treatment")
-_TILT: Final = math.pi / 3  # see `Cells.fingerprint`: decimals lie half-way between two roundings, and these do not
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +127,8 @@ class Effects:
             "outcome": self.outcome,
             "scale": self.scale,
             "experiment": list(self.experiment),
-            "estimate": [f"{value * _TILT + 0.0:.9e}" for value in self.estimates],
-            "standard_error": [f"{value * _TILT:.9e}" for value in self.standard_errors],
+            "estimate": ten_digits_of(self.estimates),
+            "standard_error": ten_digits_of(self.standard_errors),
         }
         canonical = json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -20,11 +20,13 @@ from bayesuplift.errors import DataError
 LARGEST: Final = 2**53
 """The whole number up to which a float holds every one."""
 
+_KEYS: Final = ("arm", "unit", "experiment")
+
 
 def opened(
     source: Any,
     named: Mapping[str, str],
-    factors: tuple[str, ...],
+    factors: tuple[str, ...] = (),
     inputs: tuple[str, ...] = (),
     *,
     optional: Collection[str] = (),
@@ -42,7 +44,7 @@ def opened(
     optional
         Roles whose column may be absent.
     """
-    keys = [named[role] for role in ("arm", "unit") if role in named]
+    keys = [named[role] for role in _KEYS if role in named]
     keys += factors
     frame = open_frame(source, keys)
     schema = schema_of(frame)
@@ -53,7 +55,7 @@ def opened(
         for column in columns:
             require_columns(schema, {role: column})
             check_key(column, role, schema[column])
-    for role in ("arm", "unit"):
+    for role in _KEYS:
         if role in named:
             check_key(named[role], role, schema[named[role]])
     frame = with_settled_objects(

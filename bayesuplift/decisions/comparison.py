@@ -53,16 +53,8 @@ def compare_draws(
     Where some draw of the control's mean outcome is not positive, a relative lift has no meaning: it is left out, and
     the attribute `left_out` says so.
     """
-    reference = draws.isel({ARM: control}, drop=True)
-    table = xr.Dataset(_means(draws, control, higher_is_better=higher_is_better, rope=rope))
-    contrasts = {"mean_outcome": draws, "difference": draws - reference}
-    not_positive = int((reference <= 0).sum())
-    if not_positive == 0:
-        contrasts["relative_lift"] = draws / reference - 1.0
-    else:
-        table.attrs["left_out"] = (
-            f"relative lift: the control's mean outcome is not positive in {not_positive} of {reference.size} draws"
-        )
+    contrasts, left_out = _contrasts(draws, control)
+    table = xr.Dataset(_means(draws, control, higher_is_better=higher_is_better, rope=rope), attrs=left_out)
     tail = (1.0 - prob) / 2.0
     for name, values in contrasts.items():
         table[name] = values.mean((CHAIN, DRAW))
@@ -81,21 +73,9 @@ def compare_weighted(
     Errors of means are sqrt(sum w^2 (x - mean)^2), widened by the draws' autocorrelation; those of quantiles are half the
     distance between the quantiles one such error of the probability below apart.
     """
-    reference = draws.isel({ARM: control}, drop=True)
-    parts = per_draw(draws, higher_is_better=higher_is_better)
-    parts["prob_beats_control"] = (draws > reference if higher_is_better else draws < reference).astype(float)
-    if rope is not None:
-        parts["prob_rope"] = (abs(draws - reference) <= rope).astype(float)
-        parts["prob_all_equivalent"] = (draws.max(ARM) - draws.min(ARM) <= rope).astype(float)
-    contrasts = {"mean_outcome": draws, "difference": draws - reference}
-    table = xr.Dataset()
-    not_positive = int((reference <= 0).sum())
-    if not_positive == 0:
-        contrasts["relative_lift"] = draws / reference - 1.0
-    else:
-        table.attrs["left_out"] = (
-            f"relative lift: the control's mean outcome is not positive in {not_positive} of {reference.size} draws"
-        )
+    parts = _events(draws, control, higher_is_better=higher_is_better, rope=rope)
+    contrasts, left_out = _contrasts(draws, control)
+    table = xr.Dataset(attrs=left_out)
     widening = float(np.sqrt(weights.size / effective_draws(draws).min()))
     # an event that no draw shows is not known without error: see `_means`
     unseen = widening**2 * float((weights**2).sum())
@@ -146,13 +126,7 @@ def _weighted_quantiles(
 
 def _means(draws: xr.DataArray, control: int, *, higher_is_better: bool, rope: float | None) -> dict[str, Any]:
     """Probabilities and losses with their Monte Carlo errors."""
-    reference = draws.isel({ARM: control}, drop=True)
-    parts = per_draw(draws, higher_is_better=higher_is_better)
-    better = draws > reference if higher_is_better else draws < reference
-    parts["prob_beats_control"] = better.astype(float)
-    if rope is not None:
-        parts["prob_rope"] = (abs(draws - reference) <= rope).astype(float)
-        parts["prob_all_equivalent"] = (draws.max(ARM) - draws.min(ARM) <= rope).astype(float)
+    parts = _events(draws, control, higher_is_better=higher_is_better, rope=rope)
     effective = effective_draws(draws).min(ARM)
     spread = draws.std((CHAIN, DRAW)).max(ARM)
     result = {}
@@ -168,6 +142,30 @@ def _means(draws: xr.DataArray, control: int, *, higher_is_better: bool, rope: f
             error = result[f"{name}_mcse"]
             result[f"{name}_mcse"] = error.where(error[ARM] != draws[ARM][control], 0.0)
     return result
+
+
+def _contrasts(draws: xr.DataArray, control: int) -> tuple[dict[str, xr.DataArray], dict[str, str]]:
+    """Mean outcomes, differences and, where they have a meaning, relative lifts of every draw; and what was left out."""
+    reference = draws.isel({ARM: control}, drop=True)
+    contrasts = {"mean_outcome": draws, "difference": draws - reference}
+    not_positive = int((reference <= 0).sum())
+    if not_positive == 0:
+        return contrasts | {"relative_lift": draws / reference - 1.0}, {}
+    why = f"relative lift: the control's mean outcome is not positive in {not_positive} of {reference.size} draws"
+    return contrasts, {"left_out": why}
+
+
+def _events(
+    draws: xr.DataArray, control: int, *, higher_is_better: bool, rope: float | None
+) -> dict[str, xr.DataArray]:
+    """What is averaged into a probability or a loss, of every draw."""
+    reference = draws.isel({ARM: control}, drop=True)
+    better = draws > reference if higher_is_better else draws < reference
+    events = per_draw(draws, higher_is_better=higher_is_better) | {"prob_beats_control": better.astype(float)}
+    if rope is not None:
+        events["prob_rope"] = (abs(draws - reference) <= rope).astype(float)
+        events["prob_all_equivalent"] = (draws.max(ARM) - draws.min(ARM) <= rope).astype(float)
+    return events
 
 
 def per_draw(draws: xr.DataArray, *, higher_is_better: bool) -> dict[str, xr.DataArray]:

@@ -1,7 +1,7 @@
 """The prior that past experiments teach, and a posterior of a new experiment brought under it."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import xarray as xr
@@ -10,10 +10,9 @@ from scipy.special import gammaln, logsumexp, stdtr
 
 from bayesuplift.data.checks import Check
 from bayesuplift.data.effects import EFFECT_SCALES, EffectScale
-from bayesuplift.decisions.sensitivity import LARGEST_PARETO_K, smoothed
+from bayesuplift.decisions.sensitivity import weighed
 from bayesuplift.dims import ARM, CHAIN, DRAW, POSTERIOR, SEGMENT
 from bayesuplift.errors import ArgumentError, PosteriorError, listed
-from bayesuplift.posterior.diagnostics import SMALLEST_ESS_PER_CHAIN, effective_draws
 from bayesuplift.posterior.schema import validate
 
 Array = NDArray[np.float64]
@@ -212,26 +211,18 @@ def reweighted(
         The weights, None where too few draws carry them, and the check that says which of the two it is: Pareto k at most
         0.7, and as many effective draws among the weighted as convergence asks of unweighted ones.
     """
-    weights, pareto_k = smoothed(prior.log_weight(draws, control, flat_in=flat_in))
-    every = float(weights.size)
-    carrying = 1.0 / float((weights**2).sum()) if pareto_k <= LARGEST_PARETO_K else 0.0
-    carrying *= float(effective_draws(draws).min()) / every
-    needed = SMALLEST_ESS_PER_CHAIN * weights.sizes[CHAIN]
-    passed = carrying >= needed
-    facts: dict[str, Any] = {"effective_draws": carrying, "limit": needed, "pareto_k": float(pareto_k)}
-    if passed:
-        sentence = f"{carrying:.0f} effective draws carry the weight of the prior {prior}; {needed} are needed."
-    else:
-        why = (
-            f"Pareto k {pareto_k:.2f}"
-            if pareto_k > LARGEST_PARETO_K
-            else f"{carrying:.0f} effective draws of {needed} needed"
+    weights, support = weighed(draws, prior.log_weight(draws, control, flat_in=flat_in))
+    facts = {"effective_draws": support.effective, "limit": support.needed, "pareto_k": support.pareto_k}
+    sentence = (
+        f"{support.effective:.0f} effective draws carry the weight of the prior {prior}; {support.needed:.0f} are needed."
+        if support.enough
+        else (
+            f"Too few draws carry the weight of the prior {prior} ({support.why}). The data say far less than it, or "
+            "disagree with it: draw more of them, or look for what is different in this experiment."
         )
-        sentence = (
-            f"Too few draws carry the weight of the prior {prior} ({why}). The data say far less than it, or disagree with "
-            "it: draw more of them, or look for what is different in this experiment."
-        )
-    return (weights if passed else None), Check(name="learned_prior", passed=passed, facts=facts, sentence=sentence)
+    )
+    check = Check(name="learned_prior", passed=support.enough, facts=facts, sentence=sentence)
+    return (weights if support.enough else None), check
 
 
 def _on_scale(draws: xr.DataArray, scale: EffectScale) -> tuple[xr.DataArray, xr.DataArray]:

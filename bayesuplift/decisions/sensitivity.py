@@ -1,6 +1,7 @@
 """The same decision under other priors."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -11,12 +12,12 @@ from bayesuplift.decisions.verdict import leading
 from bayesuplift.dims import ALTERNATIVES, CHAIN, CLOSED_FORM, DRAW, MEAN_OUTCOME, PRIOR, PRIOR_SENSITIVITY
 from bayesuplift.errors import listed
 from bayesuplift.posterior.closed_form import draw_rates
-from bayesuplift.posterior.diagnostics import SMALLEST_ESS_PER_CHAIN
+from bayesuplift.posterior.diagnostics import SMALLEST_ESS_PER_CHAIN, effective_draws
 from bayesuplift.posterior.schema import STATED, group, is_closed_form, mean_outcome
 
 # Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, section 3.2.4: above this the
 # reweighted average cannot be trusted at any number of draws.
-LARGEST_PARETO_K = 0.7
+_LARGEST_PARETO_K = 0.7
 UNLEARNED = "unlearned"
 _ZERO_WEIGHT = 750.0  # exp(-750) is 0 in float64
 
@@ -97,15 +98,11 @@ def prior_sensitivity(
                 prob=prob,
             )
         else:
-            weights, pareto_k = smoothed(of_prior["log_weight"])
-            carrying = 1.0 / float((weights**2).sum()) if pareto_k <= LARGEST_PARETO_K else 0.0
-            if carrying < SMALLEST_ESS_PER_CHAIN * weights.sizes[CHAIN]:
-                why = (
-                    f"Pareto k {pareto_k:.2f}" if carrying == 0.0 else f"{carrying:.0f} of them would carry the weight"
-                )
-                left_out.append(f"{name}, {descriptions[name]}: too far from the draws to be weighed ({why})")
-                continue
             draws = averaged(mean_outcome(posterior))
+            weights, support = weighed(draws, of_prior["log_weight"])
+            if not support.enough:
+                left_out.append(f"{name}, {descriptions[name]}: too far from the draws to be weighed ({support.why})")
+                continue
             tables[name] = compare_weighted(
                 draws, weights, control=control, higher_is_better=higher_is_better, rope=rope, prob=prob
             )
@@ -128,6 +125,34 @@ def _kept(table: xr.Dataset) -> xr.Dataset:
     """The quantities shown, with their Monte Carlo errors where they have any."""
     kept = ("prob_best", "expected_loss", "prob_best_mcse", "expected_loss_mcse")
     return table[[name for name in kept if name in table]]
+
+
+class Support(NamedTuple):
+    """How well weighted draws stand for a distribution: what they are worth, what is needed, and Pareto k."""
+
+    effective: float
+    needed: float
+    pareto_k: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether averages over them can be trusted."""
+        return self.pareto_k <= _LARGEST_PARETO_K and self.effective >= self.needed
+
+    @property
+    def why(self) -> str:
+        """What is wrong, where they cannot."""
+        if self.pareto_k > _LARGEST_PARETO_K:
+            return f"Pareto k {self.pareto_k:.2f}"
+        return f"{self.effective:.0f} effective draws would carry the weight, {self.needed:.0f} are needed"
+
+
+def weighed(draws: xr.DataArray, log_weight: xr.DataArray) -> tuple[xr.DataArray, Support]:
+    """Weights (chain, draw) of draws that sum to one, and how many independent draws the weighted are worth."""
+    weights, pareto_k = smoothed(log_weight)
+    independent = float(effective_draws(draws).min()) / weights.size
+    effective = independent / float((weights**2).sum()) if pareto_k <= _LARGEST_PARETO_K else 0.0
+    return weights, Support(effective, float(SMALLEST_ESS_PER_CHAIN * weights.sizes[CHAIN]), pareto_k)
 
 
 def smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:

@@ -132,7 +132,7 @@ def _attributes(spec: ModelSpec, data: Data, prior: object, engine: Engine, seed
         "outcome": data.outcome,
         "kind": data.kind,
         "flat_in": spec.flat_in,
-        "pooled": SEGMENT if "cate" in spec.supplies else None,
+        "pooled": SEGMENT if spec.pools else None,
         "effect_scale": data.scale if isinstance(data, Effects) else None,
         "control": data.design.control,
         "assignment": data.design.assignment,

@@ -8,8 +8,9 @@
     prior_sensitivity/log_weight (prior, chain, draw)                   log p_alternative - log p_stated at each draw
     alternatives/mean_outcome    (prior, chain, draw, [segment], arm)   draws under other priors, where they were drawn too
 
-Root attributes: `control`, `outcome`, `kind`, `assignment`, `method`, and provenance (`storage`). A tree made elsewhere
-needs the first group and the attribute `control`.
+Root attributes: `control`, `outcome`, `kind`, `assignment`, `method`, and provenance (`storage`); of a model fitted here
+also `pooled`, the dimension that it pools over, `flat_in`, in what its prior is flat, and `effect_scale` of past
+experiments. A tree made elsewhere needs the first group and the attribute `control`.
 """
 
 from collections.abc import Mapping
