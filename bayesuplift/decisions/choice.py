@@ -10,13 +10,13 @@ import xarray as xr
 from bayesuplift.data.checks import Check
 from bayesuplift.decisions.comparison import Contrast, compare_closed_form, compare_draws, compare_weighted
 from bayesuplift.decisions.learned_prior import FLAT, EffectPrior, reweighted
-from bayesuplift.decisions.population import population_mean
 from bayesuplift.decisions.proportions import check_options
 from bayesuplift.decisions.safeguards import own_checks
 from bayesuplift.decisions.sensitivity import prior_sensitivity
 from bayesuplift.decisions.verdict import Verdict, decide
 from bayesuplift.dims import KINDS, SEGMENT, Kind
 from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, is_finite_number, listed
+from bayesuplift.estimands.population import population_mean
 from bayesuplift.posterior.diagnostics import diagnose
 from bayesuplift.posterior.schema import arms, is_closed_form, mean_outcome, validate
 

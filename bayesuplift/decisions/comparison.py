@@ -4,13 +4,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy.special import betaincinv
 
 from bayesuplift.decisions.proportions import compare_betas
 from bayesuplift.dims import ARM, CHAIN, CLOSED_FORM, DRAW
 from bayesuplift.posterior.closed_form import parameters
-from bayesuplift.posterior.diagnostics import effective_draws, monte_carlo_error
+from bayesuplift.posterior.diagnostics import effective_draws, event_error, monte_carlo_error, quantile_error
 from bayesuplift.posterior.schema import STATED
 
 
@@ -61,7 +60,7 @@ def compare_draws(
         table[f"{name}_mcse"] = monte_carlo_error(values)
         for end, q in (("lower", tail), ("upper", 1.0 - tail)):
             table[f"{name}_{end}"] = values.quantile(q, (CHAIN, DRAW)).drop_vars("quantile")
-            table[f"{name}_{end}_mcse"] = _quantile_error(values, q)
+            table[f"{name}_{end}_mcse"] = quantile_error(values, q)
     return table
 
 
@@ -132,11 +131,9 @@ def _means(draws: xr.DataArray, control: int, *, higher_is_better: bool, rope: f
     result = {}
     for name, values in parts.items():
         result[name] = values.mean((CHAIN, DRAW))
-        error = monte_carlo_error(values)
-        # An event that no draw, or every draw, shows is not known without error: one in as many as there are effective
-        # draws may still be missing, and would weigh about a standard deviation in a loss.
+        # one draw that is still missing would weigh about a standard deviation in a loss
         unseen = (spread if name == "expected_loss" else 1.0) / effective
-        result[f"{name}_mcse"] = error.where(values.max((CHAIN, DRAW)) > values.min((CHAIN, DRAW)), unseen)
+        result[f"{name}_mcse"] = event_error(values, unseen)
     for name in ("prob_beats_control", "prob_rope"):
         if name in result:  # what the control is to itself is known
             error = result[f"{name}_mcse"]
@@ -174,16 +171,3 @@ def per_draw(draws: xr.DataArray, *, higher_is_better: bool) -> dict[str, xr.Dat
     highest = signed.max(ARM)
     best = (signed == highest).astype(float)
     return {"prob_best": best / best.sum(ARM), "expected_loss": highest - signed}
-
-
-def _quantile_error(values: xr.DataArray, q: float) -> xr.DataArray:
-    def apply(ordered: np.ndarray) -> np.ndarray:
-        constant = ordered.max(axis=(-2, -1)) == ordered.min(axis=(-2, -1))
-        spread = np.arange(ordered.shape[-2] * ordered.shape[-1], dtype=float).reshape(ordered.shape[-2:])
-        safe = np.where(
-            constant[..., None, None], spread, ordered
-        )  # a constant (the control's own contrast) has no error
-        error = array_stats.mcse(safe, chain_axis=-2, draw_axis=-1, method="quantile", prob=q)
-        return np.where(constant, 0.0, error)
-
-    return xr.apply_ufunc(apply, values.transpose(..., CHAIN, DRAW), input_core_dims=[[CHAIN, DRAW]])

@@ -3,9 +3,9 @@
 import xarray as xr
 
 from bayesuplift.data.checks import Check, randomization, sample_ratio
-from bayesuplift.decisions.population import population_mean
 from bayesuplift.dims import ARM, CHAIN, CONSTANT_DATA, DRAW, EXPOSURE, SEGMENT, TOTAL, N
 from bayesuplift.errors import listed
+from bayesuplift.estimands.population import population_mean
 from bayesuplift.posterior.schema import group, mean_outcome, observed_cells
 from bayesuplift.posterior.tail import tail_check
 
@@ -23,7 +23,7 @@ def own_checks(posterior: xr.DataTree) -> list[Check]:
         return found
     n = observed[N].transpose(..., ARM)
     units = n.sum([dim for dim in n.dims if dim != ARM])
-    found += _empty_cells(n, units)
+    found += _empty_cells(n, units, pooled=posterior.attrs.get("pooled") == SEGMENT)
     if not found:
         found += _drawn_apart(posterior, observed)
     if "positives" in observed and float(observed["positives"].sum()) == 0:
@@ -73,19 +73,23 @@ def _drawn_apart(posterior: xr.DataTree, observed: xr.Dataset) -> list[Check]:
     return [Check(name="segment_priors", passed=False, facts={"apart": apart, "sd": width}, sentence=sentence)]
 
 
-def _empty_cells(n: xr.DataArray, units: xr.DataArray) -> list[Check]:
-    """An arm, or an arm within a segment, that nobody is in: its rate is the prior's, and no data speak for it."""
+def _empty_cells(n: xr.DataArray, units: xr.DataArray, *, pooled: bool) -> list[Check]:
+    """An arm, or an arm within a segment, that nobody is in: its rate is the prior's, and no data speak for it.
+
+    A model that pools segments answers for an empty cell from the other segments, with the width that this has: only an arm
+    that is empty everywhere has nobody to learn from.
+    """
     empty = [str(arm) for arm in units[ARM].to_numpy() if float(units.sel({ARM: arm})) == 0]
     if empty:
         sentence = f"No unit is in {listed(empty)}: its figures are the prior's alone."
         return [Check(name="units", passed=False, facts={"empty_arms": empty}, sentence=sentence)]
-    if SEGMENT not in n.dims:
+    if pooled or SEGMENT not in n.dims:
         return []
     lacking = [str(label) for label in n[SEGMENT].to_numpy() if bool((n.sel({SEGMENT: label}) == 0).any())]
     if not lacking:
         return []
     sentence = (
         f"An arm has no unit in {listed(lacking, 3)}: an average over segments would rest on the prior there. Compare the "
-        "arms without segments, or leave these out."
+        "arms without segments, leave these out, or fit a model that pools segments."
     )
     return [Check(name="units", passed=False, facts={"segments_without_an_arm": lacking}, sentence=sentence)]

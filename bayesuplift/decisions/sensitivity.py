@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 
 from bayesuplift.decisions.comparison import compare_closed_form, compare_draws, compare_weighted
 from bayesuplift.decisions.verdict import leading
@@ -13,13 +11,10 @@ from bayesuplift.dims import ALTERNATIVES, CHAIN, CLOSED_FORM, DRAW, MEAN_OUTCOM
 from bayesuplift.errors import listed
 from bayesuplift.posterior.closed_form import draw_rates
 from bayesuplift.posterior.diagnostics import SMALLEST_ESS_PER_CHAIN, effective_draws
+from bayesuplift.posterior.importance import LARGEST_PARETO_K, smoothed
 from bayesuplift.posterior.schema import STATED, group, is_closed_form, mean_outcome
 
-# Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, section 3.2.4: above this the
-# reweighted average cannot be trusted at any number of draws.
-_LARGEST_PARETO_K = 0.7
 UNLEARNED = "unlearned"
-_ZERO_WEIGHT = 750.0  # exp(-750) is 0 in float64
 
 
 def prior_sensitivity(
@@ -137,12 +132,12 @@ class Support(NamedTuple):
     @property
     def enough(self) -> bool:
         """Whether averages over them can be trusted."""
-        return self.pareto_k <= _LARGEST_PARETO_K and self.effective >= self.needed
+        return self.pareto_k <= LARGEST_PARETO_K and self.effective >= self.needed
 
     @property
     def why(self) -> str:
         """What is wrong, where they cannot."""
-        if self.pareto_k > _LARGEST_PARETO_K:
+        if self.pareto_k > LARGEST_PARETO_K:
             return f"Pareto k {self.pareto_k:.2f}"
         return f"{self.effective:.0f} effective draws would carry the weight, {self.needed:.0f} are needed"
 
@@ -151,30 +146,8 @@ def weighed(draws: xr.DataArray, log_weight: xr.DataArray) -> tuple[xr.DataArray
     """Weights (chain, draw) of draws that sum to one, and how many independent draws the weighted are worth."""
     weights, pareto_k = smoothed(log_weight)
     independent = float(effective_draws(draws).min()) / weights.size
-    effective = independent / float((weights**2).sum()) if pareto_k <= _LARGEST_PARETO_K else 0.0
+    effective = independent / float((weights**2).sum()) if pareto_k <= LARGEST_PARETO_K else 0.0
     return weights, Support(effective, float(SMALLEST_ESS_PER_CHAIN * weights.sizes[CHAIN]), pareto_k)
-
-
-def smoothed(log_weight: xr.DataArray) -> tuple[xr.DataArray, float]:
-    """Pareto smoothed importance weights that sum to one, and Pareto k."""
-    ordered = log_weight.transpose(CHAIN, DRAW)
-    if not np.isfinite(ordered.values.max()):
-        return ordered, np.inf
-    if float(np.ptp(ordered.values)) == 0.0:  # the alternative is the stated prior
-        return xr.full_like(ordered, 1.0 / ordered.size), -np.inf
-    # arviz takes log likelihoods, as for leave-one-out, and turns their sign: weights go in with theirs turned. Its fit of
-    # the tail overflows where the alternative lies far away, and Pareto k then says so.
-    # A draw that the alternative rules out gets a weight that is 0 in float64: the fit cannot take an infinite logarithm.
-    finite = np.maximum(ordered.values, float(ordered.max()) - _ZERO_WEIGHT)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        try:
-            smoothed, pareto_k = array_stats.psislw(-finite.ravel())
-        except ValueError:  # the largest weights are all the same: chains that never moved have no tail to fit
-            return ordered, np.inf
-    if not np.isfinite(smoothed).all() or np.isnan(pareto_k):
-        return ordered, np.inf
-    weights = np.exp(smoothed - smoothed.max())
-    return ordered.copy(data=(weights / weights.sum()).reshape(ordered.shape)), float(pareto_k)
 
 
 def _of(verdict: str, best: str) -> str:

@@ -113,7 +113,7 @@ def _number(value: float, error: float, *, least: int = 0) -> str:
     digits = min(max(leading, least, 0), _MOST_DIGITS)
     if error > 0.0:
         digits = min(digits, _supported(error))
-    return f"{round(value, digits):,.{max(digits, 0)}f}"
+    return f"{round(value, digits) + 0.0:,.{max(digits, 0)}f}"  # + 0.0: what rounds to nothing has no sign
 
 
 def _supported(error: float) -> int:

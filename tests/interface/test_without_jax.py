@@ -11,6 +11,7 @@ import pytest
 import bayesuplift as bu
 from bayesuplift.inference.fit import Engine
 from tests.support.catalogue import fitted
+from tests.support.factored import UNITS, factored, rates
 from tests.support.worlds import hillstrom_visits
 
 BLOCKED = """
@@ -84,6 +85,32 @@ def test_rates_are_compared_and_cells_are_read_without_jax(tmp_path: Path) -> No
     done = run(script, str(tmp_path / "cells.csv"))
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0.999
+
+
+ASK = """
+import bayesuplift as bu
+
+posterior = bu.load(sys.argv[1])
+effect, average = bu.cate(posterior), bu.ate(posterior, population=sys.argv[2])
+economics = bu.Economics(4.0, {"men": 0.1})
+tables = [
+    bu.summarize(economics.net_gain(bu.gate(posterior, by="channel"))),
+    bu.summarize(average, above=economics.breakeven(posterior)),
+    bu.pairwise(effect),
+    bu.heterogeneity(posterior),
+    bu.unit_loo(posterior),
+]
+print(sum(len(table) for table in tables) > 0, {"jax", "numpyro"} & set(sys.modules))
+"""
+
+
+def test_estimands_are_read_from_a_saved_posterior_without_jax(tmp_path: Path) -> None:
+    total = [[n // 3 for n in row] for row in UNITS]
+    bu.save(factored(rates(seed=1), observed={"n": UNITS, "total": total}, kind="binary"), tmp_path / "visits.nc")
+    (tmp_path / "people.csv").write_text("newbie,channel,n\n0,Phone,3\n1,Web,5\n")
+    done = run(ASK, str(tmp_path / "visits.nc"), str(tmp_path / "people.csv"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(maxsplit=1) == ["True", "set()\n"]
 
 
 def test_the_block_works_a_fit_is_what_needs_jax() -> None:

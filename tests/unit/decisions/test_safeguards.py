@@ -1,5 +1,7 @@
 """What a posterior says against its own verdict."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import bayesuplift as bu
 from bayesuplift.errors import ArgumentError, PosteriorError
 from tests.support.examples import example
+from tests.support.factored import factored, rates
 from tests.support.worlds import binary_cells
 
 SEGMENTS = 50
@@ -40,6 +43,31 @@ def test_priors_of_many_small_cells_do_not_decide() -> None:
 def test_an_average_over_large_cells_is_decided_on() -> None:
     cells = binary_cells([[5000, 5000], [8000, 7900]], [[500, 560], [400, 460]])
     assert failed(bu.choose_arm(bu.fit("beta_binomial", cells, seed=1), threshold_of_caring=0.001)) == set()
+
+
+EMPTY_CELL = ((100, 60, 40), (10, 20, 30), (300, 300, 0), (7, 5, 8))
+EMPTY_ARM = ((100, 60, 0), (10, 20, 0), (300, 300, 0), (7, 5, 0))
+
+
+@pytest.mark.parametrize(
+    ("n", "attributes", "told"),
+    [
+        (EMPTY_CELL, {"pooled": "segment"}, None),
+        (EMPTY_CELL, {}, "An arm has no unit in newbie=1, channel=Phone"),
+        (EMPTY_CELL, {"pooled": "unit"}, "An arm has no unit in"),
+        (EMPTY_ARM, {"pooled": "segment"}, "No unit is in women"),
+        (EMPTY_ARM, {}, "No unit is in women"),
+    ],
+)
+def test_an_empty_cell_is_no_fault_where_segments_are_pooled_and_an_empty_arm_is(
+    n: tuple[tuple[int, ...], ...], attributes: dict[str, Any], told: str | None
+) -> None:
+    tree = factored(rates(seed=3, chains=4, draws=250), observed={"n": n}, **attributes)
+    choice = bu.choose_arm(tree, threshold_of_caring=0.001)
+    found = [check.sentence for check in choice.checks if check.name == "units"]
+    assert bool(found) == (told is not None)
+    assert choice.verdict.name == ("CONTINUE" if told is None else "INVALID")
+    assert told is None or told in found[0]
 
 
 def counts(exposures: tuple[float, float], rates: dict[str, tuple[float, float]]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import xarray as xr
 
 import bayesuplift as bu
 from bayesuplift.decisions.comparison import per_draw
-from bayesuplift.decisions.sensitivity import smoothed
+from bayesuplift.posterior.importance import smoothed
 from bayesuplift.posterior.schema import mean_outcome
 from tests.support.catalogue import fitted
 from tests.support.mcse import assert_within_mcse

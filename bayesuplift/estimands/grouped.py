@@ -1,0 +1,42 @@
+"""A posterior over segments as one over groups of them."""
+
+import xarray as xr
+
+from bayesuplift.dims import CONSTANT_DATA, MEAN_OUTCOME, OBSERVED_DATA, POSTERIOR, PRIOR_SENSITIVITY, SAMPLE_STATS, N
+from bayesuplift.estimands.conditional import gate
+from bayesuplift.posterior.schema import assemble
+
+# What speaks of the draws as such, and so of any average of them.
+_OF_THE_DRAWS = (PRIOR_SENSITIVITY, SAMPLE_STATS, CONSTANT_DATA)
+
+
+def grouped(posterior: xr.DataTree, *, by: str, observed: xr.Dataset) -> xr.DataTree:
+    """Posterior over the levels of a factor, each the average of its segments by their units.
+
+    The draws are the same ones, so that what is said of a level agrees with what is said of its segments and of everybody.
+
+    Parameters
+    ----------
+    posterior
+        A tree over segments that are made of factors.
+    by
+        The factor.
+    observed
+        Statistics of the levels, (segment, arm), such as those of `cells.by(factor)`.
+
+    Returns
+    -------
+    xarray.DataTree
+        Its `mean_outcome` is over (chain, draw, segment, arm), the segments being the levels; root attributes are the
+        posterior's, and `grouped_by` names the factor.
+
+    Raises
+    ------
+    FactorNotFoundError, PosteriorError
+        As `gate`.
+    """
+    means = gate(posterior, by=by, scale=MEAN_OUTCOME)
+    means = means.drop_vars(N).drop_attrs().rename(MEAN_OUTCOME)
+    groups = {name: posterior[name].to_dataset() for name in _OF_THE_DRAWS if name in posterior.children}
+    groups |= {POSTERIOR: means.to_dataset(), OBSERVED_DATA: observed}
+    return assemble(groups, {**{str(name): value for name, value in posterior.attrs.items()}, "grouped_by": by})

@@ -1,0 +1,50 @@
+"""A posterior over the levels of a factor is an average of the same draws."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bayesuplift as bu
+from bayesuplift.errors import FactorNotFoundError
+from bayesuplift.estimands.grouped import grouped
+from tests.support.factored import UNITS, factored, rates
+
+
+def observed(n: list[list[int]]) -> xr.Dataset:
+    coords = {
+        "segment": ["newbie=0", "newbie=1"],
+        "arm": ["control", "men", "women"],
+        "newbie": ("segment", ["0", "1"]),
+    }
+    return xr.Dataset({"n": (("segment", "arm"), n)}, coords=coords)
+
+
+def pairs() -> list[list[int]]:
+    n = np.array(UNITS)
+    return [list(n[:2].sum(axis=0)), list(n[2:].sum(axis=0))]
+
+
+def test_levels_average_their_segments_by_units_and_the_whole_stays_the_whole() -> None:
+    values = rates(seed=8)
+    tree = factored(values, kind="binary", outcome="visit", pooled="segment", seed=5)
+    by_newbie = grouped(tree, by="newbie", observed=observed(pairs()))
+    weights = np.array(UNITS).sum(axis=1)
+    means = by_newbie["posterior/mean_outcome"].transpose("chain", "draw", "segment", "arm").to_numpy()
+    for level, members in enumerate(([0, 1], [2, 3])):
+        expected = np.average(values[:, :, members], axis=2, weights=weights[members])
+        np.testing.assert_allclose(means[:, :, level], expected, rtol=1e-13)
+    np.testing.assert_allclose(bu.ate(by_newbie).to_numpy(), bu.ate(tree).to_numpy(), rtol=0, atol=1e-14)
+    assert {**tree.attrs, "grouped_by": "newbie"}.items() <= by_newbie.attrs.items()
+
+
+def test_what_speaks_of_the_draws_is_kept() -> None:
+    tree = factored(rates(seed=9), pooled="segment")
+    tree["sample_stats"] = xr.DataTree(xr.Dataset({"diverging": (("chain", "draw"), np.zeros((2, 50), dtype=bool))}))
+    kept = grouped(tree, by="newbie", observed=observed(pairs()))
+    assert not kept["sample_stats/diverging"].to_numpy().any()
+    assert "n" not in kept["posterior"].coords
+
+
+def test_a_factor_that_is_not_there_is_named() -> None:
+    with pytest.raises(FactorNotFoundError, match="Did you mean 'newbie'"):
+        grouped(factored(rates(seed=1)), by="newby", observed=observed(pairs()))
