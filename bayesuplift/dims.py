@@ -8,6 +8,11 @@ ARM: Final = "arm"
 SEGMENT: Final = "segment"
 UNIT: Final = "unit"
 PRIOR: Final = "prior"
+TERM: Final = "term"
+LEVEL: Final = "level"
+CONTRAST: Final = "contrast"
+TREATMENT: Final = "treatment"
+OTHER: Final = "other_treatment"
 
 POSTERIOR: Final = "posterior"
 SAMPLE_STATS: Final = "sample_stats"
@@ -31,6 +36,7 @@ ASSIGNMENTS: Final[tuple[Assignment, ...]] = get_args(Assignment)
 RESERVED: Final = frozenset(
     {
         *(CHAIN, DRAW, ARM, SEGMENT, UNIT, PRIOR, N, TOTAL, MEAN_OUTCOME, "prob"),
+        *(TERM, LEVEL, CONTRAST, TREATMENT, OTHER),
         *("sum_squared_deviations", "exposure", "positives", "total_log", "sum_squared_log_deviations", "maximum"),
         *("covariate_total", "covariate_sum_squared_deviations", "sum_codeviations"),
     }

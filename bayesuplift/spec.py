@@ -18,6 +18,9 @@ Conditioned = Literal["cells", "effects", "units"]
 Flat = Literal["mean_outcome", "log_mean_outcome"]
 Program = Callable[..., None]
 
+EVENT_DIMS = "event_dims"
+"""Key of a site's `infer` under which a program names the dimensions of an event."""
+
 
 @jax.tree_util.register_pytree_node_class
 class Given:

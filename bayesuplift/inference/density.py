@@ -1,6 +1,7 @@
 """A model's program, conditioned on data: what it is given, what it observes, and the log density of the rest."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,18 +10,22 @@ import numpy as np
 from numpyro import handlers
 
 from bayesuplift.data.cells import Cells
+from bayesuplift.data.contrasts import contrasts_of
 from bayesuplift.data.effects import Effects
-from bayesuplift.dims import ARM, SEGMENT
-from bayesuplift.spec import Given, ModelSpec, Program
+from bayesuplift.dims import ARM, SEGMENT, TERM
+from bayesuplift.spec import EVENT_DIMS, Given, ModelSpec, Program
 
 Data = Cells | Effects
+
+_FEWEST_STEPS = 64
 
 
 def given(data: Data) -> Given:
     """The statistics of the data as a program takes them.
 
     For counts also the frequency table, by row: `value`, `frequency_exposure`, `frequency_n`, and `frequency_cell`, the
-    position of its cell in the flattened ([segment], arm).
+    position of its cell in the flattened ([segment], arm); and `frequency_steps`, 0, 1, 2, ... past the largest count, as
+    many as a power of 2, so that other counts seldom need another compilation.
     """
     statistics = data.statistics
     values: dict[str, Any] = {str(name): np.asarray(part.to_numpy()) for name, part in statistics.data_vars.items()}
@@ -29,9 +34,25 @@ def given(data: Data) -> Given:
     if table is not None:
         values["value"] = table["value"].to_numpy()
         values["frequency_exposure"] = table["exposure"].to_numpy()
+        values["frequency_steps"] = np.arange(
+            max(2 ** int(np.ceil(np.log2(table["value"].max() + 1.0))), _FEWEST_STEPS)
+        )
         values["frequency_n"] = table["n"].to_numpy().astype(np.float64)
         values["frequency_cell"] = table[SEGMENT].to_numpy() * sizes[ARM] + table[ARM].to_numpy()
+    if isinstance(data, Cells) and data.factors:
+        values["design"] = _design(data)
     return Given(values, sizes)
+
+
+def _design(cells: Cells) -> Given:
+    """The factors of the segments, and which arms are treatments, for a pooled linear predictor."""
+    coded = contrasts_of(cells)
+    arms = cells.design.arms
+    treated = np.eye(len(arms))[:, [k for k, arm in enumerate(arms) if arm != cells.design.control]]
+    return Given(
+        {"columns": coded.columns, "basis": coded.basis, "term": coded.term, "treated": treated},
+        {TERM: len(coded.terms), SEGMENT: len(coded.columns) if SEGMENT in coded.terms else 0},
+    )
 
 
 def conditioned(spec: ModelSpec) -> Program:
@@ -44,15 +65,53 @@ def conditioned(spec: ModelSpec) -> Program:
     return program
 
 
-def dims_of(spec: ModelSpec, data: Given, prior: Any) -> dict[str, tuple[str, ...]]:
-    """Dimensions of every latent or deterministic site, by its plates; a site may have dimensions after them."""
-    with handlers.seed(rng_seed=0):
-        trace = handlers.trace(conditioned(spec)).get_trace(data, prior=prior)
-    return {
-        name: tuple(frame.name for frame in sorted(site["cond_indep_stack"], key=lambda frame: frame.dim))
+@dataclass(frozen=True)
+class Sites:
+    """Sites of a conditioned program.
+
+    Parameters
+    ----------
+    dims
+        Dimensions of every latent or deterministic site: its plates, then those that its `infer` names as `EVENT_DIMS`.
+    latent
+        Names of those that are drawn.
+    """
+
+    dims: dict[str, tuple[str, ...]]
+    latent: tuple[str, ...]
+
+
+_KNOWN: dict[Any, Sites] = {}
+
+
+def shape_of(*given: Any) -> Any:
+    """Structure and shapes of what a program is given, to look up what depends on nothing else."""
+    leaves, structure = jax.tree.flatten(given)
+    return structure, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
+
+
+def sites_of(spec: ModelSpec, data: Given, prior: Any) -> Sites:
+    """Trace the conditioned program, its values abstract: nothing is computed, let alone compiled."""
+    key = spec.program, shape_of(data, prior)
+    if key in _KNOWN:
+        return _KNOWN[key]
+    trace: dict[str, Any] = {}
+
+    def run() -> None:
+        with handlers.seed(rng_seed=0):
+            trace.update(handlers.trace(conditioned(spec)).get_trace(data, prior=prior))
+
+    jax.eval_shape(run)
+    latent = tuple(name for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"])
+    dims = {
+        name: (
+            *(frame.name for frame in sorted(site["cond_indep_stack"], key=lambda frame: frame.dim)),
+            *site.get("infer", {}).get(EVENT_DIMS, ()),
+        )
         for name, site in trace.items()
-        if site["type"] == "deterministic" or (site["type"] == "sample" and not site["is_observed"])
+        if site["type"] == "deterministic" or name in latent
     }
+    return _KNOWN.setdefault(key, Sites(dims, latent))
 
 
 def log_prior(program: Program, data: Given, prior: Any) -> Callable[[Mapping[str, jax.Array]], jax.Array]:

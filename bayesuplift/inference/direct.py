@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from bayesuplift.dims import ALTERNATIVES, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, PRIOR
+from bayesuplift.dims import ALTERNATIVES, MEAN_OUTCOME, POSTERIOR
 from bayesuplift.inference import counts, location_scale, populations, portfolio
 from bayesuplift.inference.density import Data, given
-from bayesuplift.inference.labelled import labelled
+from bayesuplift.inference.labelled import alternatives, labelled
 from bayesuplift.inference.session import jax_session
 from bayesuplift.spec import Given, ModelSpec
 
@@ -44,12 +44,5 @@ def solve(
     stated, *others = priors
     with jax_session():
         posterior = labelled(spec, data, given(data), Given.of_prior(priors[stated]), found[stated])
-    dims = posterior[MEAN_OUTCOME].dims[2:]
-    alternatives = xr.Dataset(
-        {
-            MEAN_OUTCOME: ((PRIOR, CHAIN, DRAW, *dims), np.stack([found[name][MEAN_OUTCOME] for name in others])),
-            "description": (PRIOR, [str(priors[name]) for name in others]),
-        },
-        coords={PRIOR: others, **posterior[MEAN_OUTCOME].coords},
-    )
-    return {POSTERIOR: posterior, ALTERNATIVES: alternatives}
+    other = alternatives(posterior, {name: found[name][MEAN_OUTCOME] for name in others}, priors)
+    return {POSTERIOR: posterior, ALTERNATIVES: other}

@@ -1,5 +1,6 @@
 """The one entry to inference."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -11,19 +12,35 @@ from bayesuplift.data.effects import Effects
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA, SEGMENT, Kind
 from bayesuplift.errors import ArgumentError, FrameTypeError, listed
-from bayesuplift.inference import conjugate, direct, nuts
+from bayesuplift.inference import conjugate, direct, many_chains, nuts
 from bayesuplift.inference.density import Data
+from bayesuplift.inference.pooled_coordinates import POOLED
+from bayesuplift.inference.vectorised import SUPERCHAINS
+from bayesuplift.posterior import diagnostics
 from bayesuplift.posterior.schema import assemble
 from bayesuplift.posterior.storage import provenance
 from bayesuplift.spec import ModelSpec, find, registered
 
-Engine = Literal["closed_form", "direct", "nuts"]
+Engine = Literal["closed_form", "direct", "hmc", "nuts"]
 _METHODS: dict[Engine, str] = {
     "closed_form": "closed form",
     "direct": "independent draws",
+    "hmc": "HMC, many chains stepped together (NumPyro program)",
     "nuts": "NUTS (NumPyro)",
 }
+_LENGTHS = {
+    False: {"chains": 4, "draws": 1000, "warmup": 1000},
+    True: {"chains": 32, "draws": 125, "warmup": 150},
+}
+"""Length of a run, by whether its chains are many."""
 _LARGEST_SEED = 2**63 - 1
+PARTIAL_POOLING = "partial_pooling"
+_POOLED_BY_KIND: dict[Kind, str] = {
+    "binary": "partial_pooling_binary",
+    "continuous": "partial_pooling_normal",
+    "count": "partial_pooling_count",
+    "revenue": "partial_pooling_revenue",
+}
 
 
 def fit(
@@ -33,17 +50,18 @@ def fit(
     seed: int,
     prior: Any = None,
     engine: Engine | None = None,
-    chains: int = 4,
-    draws: int = 1000,
-    warmup: int = 1000,
+    chains: int | None = None,
+    draws: int | None = None,
+    warmup: int | None = None,
     progress: bool | None = None,
+    sensitivity: bool = True,
 ) -> xr.DataTree:
     """Fit a registered model.
 
     Parameters
     ----------
     model
-        Name of the model; `models()` lists them.
+        Name of the model; `models()` lists them. "partial_pooling" is the partially pooled model of the outcome's kind.
     data
         Cells, or the effects of past experiments; an `Experiment` is reduced to cells by its segments.
     seed
@@ -51,12 +69,18 @@ def fit(
     prior
         The prior, of the model's family; its own default if left out. What a prior leaves open is filled in from the data.
     engine
-        "closed_form" where the posterior has one, "direct" where it can be drawn from without a Markov chain: these are the
-        defaults. "nuts" samples the NumPyro program of any model.
+        "closed_form" where the posterior has one, "direct" where it can be drawn from without a Markov chain, else "hmc",
+        many short chains of the NumPyro program stepped together: these are the defaults. "nuts" samples the NumPyro
+        program of any model by the no-U-turn sampler. Where "hmc" was not asked for and its draws fail a diagnostic it is
+        run again with smaller steps; where that fails "nuts" takes its place, and the attribute `fallback` says why.
     chains, draws, warmup
-        Number of chains, of draws kept in each, and of adaptation steps before them (NUTS only).
+        Number of chains, of draws kept in each, and of adaptation steps before them (Markov chains only). By default 4
+        chains of 1,000 draws after 1,000 steps; "hmc": 32 chains of 125 draws after 150 steps.
     progress
         Whether to show a progress bar on standard error; by default only when that is a terminal.
+    sensitivity
+        Whether "hmc" draws under the alternative priors, too: a sensitivity table of decisions needs it, and it takes about
+        as long as the fit itself.
 
     Returns
     -------
@@ -76,35 +100,89 @@ def fit(
         raise FrameTypeError(
             f"data is {type(data).__name__}; read it first: read_cells, read_counts, read_effects or read_experiment"
         )
-    spec = _model_of(model, data)
-    for name, value, least in (("seed", seed, 0), ("chains", chains, 1), ("draws", draws, 4), ("warmup", warmup, 1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= _LARGEST_SEED:
-            raise ArgumentError(f"{name} = {value!r}; give a whole number from {least}")
+    spec = model_of(model, data)
+    model = spec.name
     known = engines(model)
     chosen = known[0] if engine is None else engine
     if chosen not in known:
         raise ArgumentError(f"engine = {engine!r}; model {model!r} has {listed(known)}")
+    length = _length(chosen, seed, {"chains": chains, "draws": draws, "warmup": warmup})
+    stated = chosen_prior(spec, prior, data)
+    priors = stated.alternatives(data)
+
+    def by(engine: Engine, length: Mapping[str, int], *, careful: bool = False, **told: Any) -> xr.DataTree:
+        markov: dict[str, Any] = {"seed": int(seed), "progress": progress, **length}
+        if engine == "hmc":
+            markov |= {"sensitivity": sensitivity, "careful": careful}
+        groups = _groups(spec, data, priors, engine, markov)
+        groups[OBSERVED_DATA] = _observed(data)
+        if data.design.intended_split is not None:
+            shares = xr.DataArray(list(data.design.intended_split), dims=ARM, coords={ARM: list(data.design.arms)})
+            groups[CONSTANT_DATA] = xr.Dataset({"intended_split": shares})
+        told |= {diagnostics.SUPERCHAINS: SUPERCHAINS} if engine == "hmc" else {}
+        return assemble(groups, provenance_of(spec, data, stated, int(seed)) | {"method": _METHODS[engine], **told})
+
+    found = by(chosen, length)
+    if chosen != "hmc" or engine is not None or not (failed := _failed(found)):
+        return found
+    careful = by("hmc", length | {"warmup": 2 * length["warmup"]}, careful=True)
+    if not (still := _failed(careful)):
+        return careful
+    why = f"{_METHODS['hmc']} was not trusted: {failed} With smaller steps: {still}"
+    return by("nuts", _LENGTHS[False], fallback=why)
+
+
+def _length(engine: Engine, seed: int, given: Mapping[str, int | None]) -> dict[str, int]:
+    """Length of a run: the engine's own, but for what is given."""
+    many = engine == "hmc"
+    length = _LENGTHS[many] | {name: value for name, value in given.items() if value is not None}
+    least = {"seed": 0, "chains": SUPERCHAINS if many else 1, "draws": 4, "warmup": 1}
+    for name, value in {"seed": seed, **length}.items():
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | np.integer)
+            or not least[name] <= value <= _LARGEST_SEED
+        ):
+            raise ArgumentError(f"{name} = {value!r}; give a whole number from {least[name]}")
+    if many and length["chains"] % SUPERCHAINS:
+        raise ArgumentError(f"chains = {length['chains']}; engine 'hmc' takes a multiple of {SUPERCHAINS}")
+    return length
+
+
+def _failed(posterior: xr.DataTree) -> str:
+    """What diagnostics say against the draws; empty where they say nothing."""
+    return " ".join(check.sentence for check in diagnostics.diagnose(posterior) if not check.passed)
+
+
+def chosen_prior(spec: ModelSpec, prior: Any, data: Data) -> Any:
+    """The prior that was given, or the model's own, with what it leaves open filled in from the data.
+
+    Raises
+    ------
+    ArgumentError
+        It is of another family than the model's.
+    """
     stated = spec.default_prior if prior is None else prior
     if not isinstance(stated, type(spec.default_prior)):
         raise ArgumentError(
-            f"prior is {type(stated).__name__}; model {model!r} takes {type(spec.default_prior).__name__}"
+            f"prior is {type(stated).__name__}; model {spec.name!r} takes {type(spec.default_prior).__name__}"
         )
-    stated = stated.resolved(data)
-    priors = stated.alternatives(data)
-    if chosen == "nuts":
-        groups = nuts.sample(
-            spec, data, priors, seed=int(seed), chains=chains, draws=draws, warmup=warmup, progress=progress
-        )
-    elif chosen == "direct":
-        groups = direct.solve(spec, data, priors, seed=int(seed), chains=chains, draws=draws)
-    else:
-        assert isinstance(data, Cells)
-        groups = conjugate.solve(data, priors, seed=int(seed), chains=chains, draws=draws)
-    groups[OBSERVED_DATA] = _observed(data)
-    if data.design.intended_split is not None:
-        shares = xr.DataArray(list(data.design.intended_split), dims=ARM, coords={ARM: list(data.design.arms)})
-        groups[CONSTANT_DATA] = xr.Dataset({"intended_split": shares})
-    return assemble(groups, _attributes(spec, data, stated, chosen, int(seed)))
+    return stated.resolved(data)
+
+
+def _groups(
+    spec: ModelSpec, data: Data, priors: Mapping[str, Any], engine: Engine, run: Mapping[str, Any]
+) -> dict[str, xr.Dataset]:
+    """What an engine finds, by group."""
+    if engine == "hmc":
+        return many_chains.sample(spec, data, priors, **run)
+    if engine == "nuts":
+        return nuts.sample(spec, data, priors, **run)
+    independent = {name: run[name] for name in ("seed", "chains", "draws")}
+    if engine == "direct":
+        return direct.solve(spec, data, priors, **independent)
+    assert isinstance(data, Cells)
+    return conjugate.solve(data, priors, **independent)
 
 
 def engines(model: str) -> list[Engine]:
@@ -112,6 +190,8 @@ def engines(model: str) -> list[Engine]:
     own: list[Engine] = ["closed_form"] if model in conjugate.CLOSED_FORMS else []
     if model in direct.SOLVERS:
         own.append("direct")
+    if model in POOLED:
+        own.append("hmc")
     return [*own, "nuts"]
 
 
@@ -122,12 +202,12 @@ def _observed(data: Data) -> xr.Dataset:
     return data.statistics
 
 
-def _attributes(spec: ModelSpec, data: Data, prior: object, engine: Engine, seed: int) -> dict[str, Any]:
+def provenance_of(spec: ModelSpec, data: Data, prior: object, seed: int) -> dict[str, Any]:
+    """Root attributes: the model, its prior, the data and the versions."""
     return {
         "model": spec.name,
         "question": spec.question,
         "prior": str(prior),
-        "method": _METHODS[engine],
         "seed": seed,
         "outcome": data.outcome,
         "kind": data.kind,
@@ -141,14 +221,26 @@ def _attributes(spec: ModelSpec, data: Data, prior: object, engine: Engine, seed
     }
 
 
-def _model_of(name: str, data: Data) -> ModelSpec:
-    """Return the model, if these data can be fitted with it."""
+def model_of(name: str, data: Data) -> ModelSpec:
+    """Return the model, if these data can be fitted with it.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model.
+    ArgumentError
+        It is for other data, or the data lack what it needs.
+    """
     if isinstance(data, Cells):
         spec = model_for(name, outcome=data.outcome, kind=data.kind)
         if data.kind == "count" and not spec.per_exposure and not np.array_equal(data.exposure, data.n):
             raise ArgumentError(
                 f"model {name!r} takes no exposure, and units of {data.outcome!r} differ in theirs; fit "
                 f"'negative_binomial', or read the counts without exposure"
+            )
+        if spec.name in POOLED and not data.factors:
+            raise ArgumentError(
+                f"model {name!r} pools over segments, and the cells have none; read them with segments=[...]"
             )
         for statistic, advice in spec.needs.items():
             if statistic not in data.statistics:
@@ -161,7 +253,7 @@ def _model_of(name: str, data: Data) -> ModelSpec:
 
 
 def model_for(name: str, *, outcome: str, kind: Kind) -> ModelSpec:
-    """Return the model of that name, if it describes cells of outcomes of that kind.
+    """Return the model of that name, if it describes cells of outcomes of that kind; "partial_pooling" is the kind's own.
 
     Raises
     ------
@@ -170,6 +262,8 @@ def model_for(name: str, *, outcome: str, kind: Kind) -> ModelSpec:
     ArgumentError
         It is for another kind of outcome, or for other data than cells.
     """
+    if name == PARTIAL_POOLING:
+        name = _POOLED_BY_KIND[kind]
     spec = find(name)
     others = [other for other, one in registered().items() if kind in one.outcomes and one.data == "cells"]
     if spec.data != "cells":

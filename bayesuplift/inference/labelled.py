@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesuplift.dims import CHAIN, DRAW, MEAN_OUTCOME
-from bayesuplift.inference.density import Data, dims_of
+from bayesuplift.data.cells import Cells
+from bayesuplift.data.contrasts import contrasts_of
+from bayesuplift.dims import CHAIN, DRAW, LEVEL, MEAN_OUTCOME, OTHER, PRIOR, TERM, TREATMENT
+from bayesuplift.inference.density import Data, sites_of
 from bayesuplift.spec import Given, ModelSpec
 
 
@@ -20,9 +22,9 @@ def labelled(spec: ModelSpec, data: Data, observed: Given, prior: Any, sites: Ma
         The program names no deterministic site `mean_outcome` over dimensions of its data, or a site whose shape its plates
         do not explain: a fault of the program.
     """
-    coords = data.statistics.coords
+    coords: dict[Any, Any] = {**data.statistics.coords, **_pooled_labels(data)}
     variables = {}
-    for name, plates in dims_of(spec, observed, prior).items():
+    for name, plates in sites_of(spec, observed, prior).dims.items():
         values = sites[name]
         # a site that stacks arms itself, as effects against nothing, is over the data's own dimensions
         dims = plates if values.ndim == len(plates) + 2 else tuple(map(str, data.statistics.sizes))
@@ -30,4 +32,42 @@ def labelled(spec: ModelSpec, data: Data, observed: Given, prior: Any, sites: Ma
     if MEAN_OUTCOME not in variables:
         raise TypeError(f"model {spec.name!r} names no deterministic site 'mean_outcome'")
     chains, draws = next(iter(sites.values())).shape[:2]
-    return xr.Dataset(variables, coords={CHAIN: np.arange(chains), DRAW: np.arange(draws), **coords})
+    coords |= {CHAIN: np.arange(chains), DRAW: np.arange(draws)}
+    used = {dim for dims, _ in variables.values() for dim in dims}
+    return xr.Dataset(variables, coords={k: v for k, v in coords.items() if k not in _POOLED or k in used})
+
+
+def alternatives(posterior: xr.Dataset, drawn: Mapping[str, np.ndarray], priors: Mapping[str, Any]) -> xr.Dataset:
+    """The group of draws under other priors: `mean_outcome` (prior, chain, draw, [segment], arm).
+
+    Parameters
+    ----------
+    posterior
+        The group of draws under the stated prior.
+    drawn
+        Draws (chain, draw, ...) of the mean outcome under each other prior.
+    priors
+        All priors by name.
+    """
+    dims = posterior[MEAN_OUTCOME].dims[2:]
+    values = np.stack(list(drawn.values()))
+    coords = {k: v for k, v in posterior[MEAN_OUTCOME].coords.items() if k not in (CHAIN, DRAW)}
+    return xr.Dataset(
+        {
+            MEAN_OUTCOME: ((PRIOR, CHAIN, DRAW, *dims), values),
+            "description": (PRIOR, [str(priors[name]) for name in drawn]),
+        },
+        coords={PRIOR: list(drawn), CHAIN: np.arange(values.shape[1]), DRAW: np.arange(values.shape[2]), **coords},
+    )
+
+
+_POOLED = (TERM, LEVEL, TREATMENT, OTHER)
+
+
+def _pooled_labels(data: Data) -> dict[str, Any]:
+    """Labels of what pooled predictors have beside segments and arms."""
+    if not isinstance(data, Cells) or not data.factors:
+        return {}
+    coded = contrasts_of(data)
+    treatments = [arm for arm in data.design.arms if arm != data.design.control]
+    return {TERM: list(coded.terms), LEVEL: list(coded.levels), TREATMENT: treatments, OTHER: treatments}

@@ -8,14 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from numpyro import handlers
 from numpyro.infer import NUTS, init_to_median
 from tqdm import tqdm
 
 from bayesuplift.dims import CHAIN, DRAW, POSTERIOR, PRIOR, PRIOR_SENSITIVITY, SAMPLE_STATS
-from bayesuplift.inference.density import Data, conditioned, given, log_prior
+from bayesuplift.inference.density import Data, conditioned, log_prior, sites_of
 from bayesuplift.inference.labelled import labelled
-from bayesuplift.inference.reparametrised import REPARAMETRISED
+from bayesuplift.inference.reparametrised import prepared, reparametrised
 from bayesuplift.inference.session import jax_session
 from bayesuplift.spec import Given, ModelSpec, find
 
@@ -48,7 +47,7 @@ def sample(
     dict
         The groups `posterior`, `sample_stats`, and `prior_sensitivity` with `log_weight` (prior, chain, draw).
     """
-    observed = given(data)
+    observed = prepared(spec, data)
     numbers = {name: Given.of_prior(prior) for name, prior in priors.items()}
     stated = next(iter(numbers.values()))
     chain = compiled(spec.name, warmup)
@@ -65,8 +64,8 @@ def sample(
                 pieces.append(jax.tree.map(np.asarray, piece))
                 bar.update(length)
         kept, statistics = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
-        latent = {name: kept[name] for name in chain.latent}
-        densities = {name: np.asarray(chain.log_prior(observed, one, latent)) for name, one in numbers.items()}
+        drawn = {name: kept[name] for name in sites_of(spec, observed, stated).latent}
+        densities = {name: np.asarray(chain.log_prior(observed, one, drawn)) for name, one in numbers.items()}
         posterior = labelled(spec, data, observed, stated, kept)
     index = {CHAIN: np.arange(chains), DRAW: np.arange(draws)}
     reference = densities[next(iter(priors))]
@@ -85,14 +84,12 @@ class _Chain:
     """NUTS of one program, compiled once for all data of a shape: the data and the prior's numbers are arguments."""
 
     def __init__(self, name: str, warmup: int) -> None:
-        program = handlers.reparam(conditioned(find(name)), config=REPARAMETRISED.get(name, {}))
+        spec = find(name)
+        program = reparametrised(spec)
         kernel = NUTS(program, target_accept_prob=_TARGET_ACCEPTANCE, init_strategy=init_to_median)
-        self.latent: tuple[str, ...] = ()
 
         def start(key: jax.Array, data: Given, prior: Given) -> Any:
-            state = kernel.init(key, warmup, model_args=(data,), model_kwargs={"prior": prior})
-            self.latent = tuple(state.z)
-            return state
+            return kernel.init(key, warmup, model_args=(data,), model_kwargs={"prior": prior})
 
         def advance(state: Any, data: Given, prior: Given, length: int) -> Any:
             def step(state: Any, _: None) -> Any:
@@ -104,7 +101,7 @@ class _Chain:
             return state, (sites, statistics)
 
         def log_priors(data: Given, prior: Given, latent: Mapping[str, jax.Array]) -> jax.Array:
-            return jax.vmap(jax.vmap(log_prior(program, data, prior)))(latent)
+            return jax.vmap(jax.vmap(log_prior(conditioned(spec), data, prior)))(latent)
 
         # one compiled program steps all chains: no devices to set up, one compilation
         self.start = jax.jit(jax.vmap(start, in_axes=(0, None, None)))

@@ -16,11 +16,36 @@ LARGEST_R_HAT = 1.01
 SMALLEST_ESS_PER_CHAIN = 100
 # One chain has nothing to be compared with: four are the paper's advice, two the least that says anything.
 FEWEST_CHAINS = 2
+SUPERCHAINS = "superchains"
+"""Root attribute of a posterior by many short chains: how many groups of neighbouring chains started at one point each."""
 
 
 def monte_carlo_error(draws: xr.DataArray) -> xr.DataArray:
     """Monte Carlo standard error of the mean over (chain, draw): sd / sqrt(ESS), 0 where every draw is the same."""
     return _statistic(draws, array_stats.mcse, where_constant=0.0, method="mean")
+
+
+def event_error(events: xr.DataArray, unseen: xr.DataArray | float) -> xr.DataArray:
+    """Monte Carlo error of a mean of events over (chain, draw), such as a probability; `unseen` where all draws agree.
+
+    An event that no draw, or every draw, shows is not known without error: of a probability, one in as many as there are
+    effective draws may still be missing.
+    """
+    error = monte_carlo_error(events)
+    return error.where(events.max((CHAIN, DRAW)) > events.min((CHAIN, DRAW)), unseen)
+
+
+def quantile_error(draws: xr.DataArray, q: float) -> xr.DataArray:
+    """Monte Carlo standard error of the q-quantile over (chain, draw), 0 where every draw is the same."""
+
+    def apply(values: np.ndarray) -> np.ndarray:
+        constant = values.max(axis=(-2, -1)) == values.min(axis=(-2, -1))
+        spread = np.arange(values.shape[-2] * values.shape[-1], dtype=float).reshape(values.shape[-2:])
+        safe = np.where(constant[..., None, None], spread, values)
+        error = array_stats.mcse(safe, chain_axis=-2, draw_axis=-1, method="quantile", prob=q)
+        return np.where(constant, 0.0, error)
+
+    return xr.apply_ufunc(apply, draws.transpose(..., CHAIN, DRAW), input_core_dims=[[CHAIN, DRAW]])
 
 
 def effective_draws(draws: xr.DataArray) -> xr.DataArray:
@@ -42,13 +67,36 @@ def _statistic(
     return xr.apply_ufunc(apply, draws.transpose(..., CHAIN, DRAW), input_core_dims=[[CHAIN, DRAW]])
 
 
+def _r_hat(draws: xr.DataArray, superchains: int) -> xr.DataArray:
+    """Rank-normalised split R-hat; of many short chains, in superchains that start at one point each, nested R-hat.
+
+    Margossian et al. (2024), Nested R-hat: assessing the convergence of Markov chain Monte Carlo when running many short
+    chains, Bayesian Analysis, equations 5 to 8: short chains tell little apart from each other, superchains do.
+    """
+    if not superchains:
+        return _statistic(draws, array_stats.rhat, where_constant=np.inf)
+
+    def nested(values: np.ndarray) -> np.ndarray:
+        chains, length = values.shape[-2:]
+        grouped = values.reshape(*values.shape[:-2], superchains, chains // superchains, length)
+        of_chain = grouped.mean(-1)
+        within = grouped.var(-1, ddof=1).mean(-1) + of_chain.var(-1, ddof=1)
+        between = of_chain.mean(-1).var(-1, ddof=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.sqrt(1.0 + between / within.mean(-1))
+        return np.where(np.isnan(found), np.inf, found)
+
+    return xr.apply_ufunc(nested, draws.transpose(..., CHAIN, DRAW), input_core_dims=[[CHAIN, DRAW]])
+
+
 def diagnose(tree: xr.DataTree) -> list[Check]:
     """Convergence checks of a posterior; draws from a closed form are independent and need none.
 
     Returns
     -------
     list of Check
-        R-hat (at most 1.01), effective draws in bulk and tails (at least 100 a chain), divergences (none) where the
+        R-hat (at most 1.01; nested where chains are many and short), effective draws in bulk and tails (at least 100 a
+        chain or superchain), divergences (none) where the
         sampler reports them, and at least two chains.
     """
     if is_closed_form(tree):
@@ -62,8 +110,9 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
     if chains < FEWEST_CHAINS:
         sentence = f"{chains} chain: convergence cannot be judged from one; draw at least {FEWEST_CHAINS}, better 4."
         return [Check(name="convergence", passed=False, facts={"chains": chains}, sentence=sentence)]
+    superchains = int(tree.attrs.get(SUPERCHAINS, 0))
     worst = {
-        "r_hat": float(_statistic(draws, array_stats.rhat, where_constant=np.inf).max()),
+        "r_hat": float(_r_hat(draws, superchains).max()),
         "ess_bulk": float(_statistic(draws, array_stats.ess, where_constant=0.0, method="bulk").min()),
         "ess_tail": float(
             _statistic(draws, array_stats.ess, where_constant=0.0, method="tail", prob=(0.05, 0.95)).min()
@@ -77,7 +126,7 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
             sentence=f"Largest R-hat of the mean outcomes {worst['r_hat']:.4f}; chains agree at {LARGEST_R_HAT} or less.",
         )
     )
-    needed = SMALLEST_ESS_PER_CHAIN * chains
+    needed = SMALLEST_ESS_PER_CHAIN * (superchains or chains)
     for part in ("bulk", "tail"):
         found = worst[f"ess_{part}"]
         checks.append(

@@ -121,10 +121,12 @@ def _amounts(posterior: xr.DataTree) -> _Amounts | None:
     if observed is None or not {"log_mean", "log_sd"} <= set(sites) or not set(_STATISTICS) <= set(observed):
         return None
     cell = {SEGMENT, ARM} & set(observed[N].dims)
-    if any(set(sites[name].dims) != {CHAIN, DRAW, *cell} for name in ("log_mean", "log_sd")):
-        return None  # another program's sites of these names
+    log_mean, log_sd = sites["log_mean"], sites["log_sd"]
+    # segments of an arm may share their spread; other dimensions are another program's sites of these names
+    if set(log_mean.dims) != {CHAIN, DRAW, *cell} or not {CHAIN, DRAW, ARM} <= set(log_sd.dims) <= set(log_mean.dims):
+        return None
     counts = observed[list(_STATISTICS)]
-    mean_amount = xr.apply_ufunc(np.exp, sites["log_mean"] + sites["log_sd"] ** 2 / 2.0)
+    mean_amount = xr.apply_ufunc(np.exp, log_mean + log_sd**2 / 2.0)
     implied = counts["positives"] * mean_amount.mean((CHAIN, DRAW))
     units = counts[N].sum(SEGMENT) if SEGMENT in cell else counts[N]
     outcome = mean_outcome(posterior) * counts[N] / units.where(units > 0, 1.0)

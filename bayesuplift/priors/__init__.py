@@ -7,16 +7,28 @@ from a difference between arms; `alternatives` are the priors that a sensitivity
 from bayesuplift.priors.amounts import HurdlePrior, LogAmountPrior
 from bayesuplift.priors.counts import CountPrior
 from bayesuplift.priors.means import NormalPrior, RegressionPrior
+from bayesuplift.priors.pooling import (
+    AmountPoolingPrior,
+    BinaryPoolingPrior,
+    CountPoolingPrior,
+    NormalPoolingPrior,
+    RevenuePoolingPrior,
+)
 from bayesuplift.priors.portfolio import PortfolioPrior
 from bayesuplift.priors.rates import ExchangeableRatesPrior, RatePrior
 
 __all__ = [
+    "AmountPoolingPrior",
+    "BinaryPoolingPrior",
+    "CountPoolingPrior",
     "CountPrior",
     "ExchangeableRatesPrior",
     "HurdlePrior",
     "LogAmountPrior",
+    "NormalPoolingPrior",
     "NormalPrior",
     "PortfolioPrior",
     "RatePrior",
     "RegressionPrior",
+    "RevenuePoolingPrior",
 ]

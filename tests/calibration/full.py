@@ -20,7 +20,7 @@ from tests.support.index import INDEX, index_text
 from tests.support.sbc import smallest_tail
 from tests.support.worlds import seed_of
 
-WORLDS: Final[dict[Engine, int]] = {"closed_form": 1000, "direct": 1000, "nuts": 200}
+WORLDS: Final[dict[Engine, int]] = {"closed_form": 1000, "direct": 1000, "hmc": 1000, "nuts": 200}
 _LINE: Final = "{:<20} {:<12} {:>6} {:>10} {:>14} {:>8} {:>8} {:>6}  {}"
 
 

@@ -10,12 +10,22 @@ import xarray as xr
 
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
+from bayesuplift.dims import CONTRAST, LEVEL, OTHER, SEGMENT, TERM, TREATMENT
 from bayesuplift.inference.fit import Engine, engines
+from bayesuplift.inference.pooled_coordinates import POOLED
 from bayesuplift.posterior.diagnostics import monte_carlo_error
 from bayesuplift.posterior.schema import mean_outcome, validate
 from bayesuplift.spec import registered
-from tests.support.catalogue import DRAWS, NAMES, NAMES_AND_ENGINES, fitted, program_priors, resolved_prior
-from tests.support.examples import cells_of_units, example, units
+from tests.support.catalogue import (
+    DRAWS,
+    NAMES,
+    NAMES_AND_ENGINES,
+    draws_a_chain,
+    fitted,
+    program_priors,
+    resolved_prior,
+)
+from tests.support.examples import ARMS, LEVELS, cells_of_units, example, units
 from tests.support.mcse import assert_within_mcse
 from tests.support.worlds import HILLSTROM_VISITS, relabelled, seed_of
 
@@ -45,9 +55,28 @@ def test_a_posterior_follows_the_schema_and_carries_the_labels_of_the_data(name:
 def test_every_site_is_there_over_the_labels_of_the_data(name: str, engine: Engine) -> None:
     found = fitted(name, engine)["posterior"].to_dataset()
     assert {*program_priors(name), "mean_outcome"} <= set(found.data_vars)
+    own = set(_labels_of_pooled(name))
+    assert own <= set(found.dims)
     for site in found.data_vars.values():
-        assert set(site.dims) <= set(found["mean_outcome"].dims)
+        assert set(site.dims) <= set(found["mean_outcome"].dims) | own
         assert bool(np.isfinite(site).all())
+
+
+@pytest.mark.parametrize("name", sorted(POOLED))
+def test_what_a_pooled_predictor_has_beside_segments_and_arms_is_labelled(name: str) -> None:
+    found = fitted(name, engines(name)[0])["posterior"].to_dataset()
+    for dim, labels in _labels_of_pooled(name).items():
+        assert dim == CONTRAST or tuple(found[dim].values) == labels  # contrasts have no names: levels are read instead
+
+
+def _labels_of_pooled(name: str) -> dict[str, tuple[str, ...]]:
+    """Labels of the dimensions that only pooled predictors have, on the examples' crossed factors."""
+    if name not in POOLED:
+        return {}
+    treatments = tuple(ARMS[1:])
+    levels = tuple(f"{factor}={label}" for factor, labels in LEVELS.items() for label in labels)
+    contrasts = ("",) * (len(levels) - len(LEVELS))
+    return {TERM: (*LEVELS, SEGMENT), LEVEL: levels, CONTRAST: contrasts, TREATMENT: treatments, OTHER: treatments}
 
 
 @of_cells
@@ -83,7 +112,7 @@ def test_a_posterior_says_where_it_comes_from(name: str, engine: Engine) -> None
 def test_the_same_seed_gives_the_same_draws_and_another_seed_others(name: str, engine: Engine) -> None:
     first = fitted(name, engine)
     cells, seed = example(name), int(first.attrs["seed"])
-    again = bu.fit(name, cells, seed=seed, engine=engine, draws=DRAWS, progress=False)
+    again = bu.fit(name, cells, seed=seed, engine=engine, draws=draws_a_chain(engine), progress=False)
     other = fitted(name, engine, seed + 1)
     for group in set(first.children) - {"observed_data"}:
         assert first[group].to_dataset().identical(again[group].to_dataset()), group
@@ -166,7 +195,7 @@ def test_units_in_batches_give_the_posterior_of_all_at_once(name: str) -> None:
     merged = parts[0].merge(*parts[1:])
     assert merged == replace(whole, quantiles=None)
     tree = fitted(name, engine)
-    again = bu.fit(name, merged, seed=int(tree.attrs["seed"]), engine=engine, draws=DRAWS)
+    again = bu.fit(name, merged, seed=int(tree.attrs["seed"]), engine=engine, draws=draws_a_chain(engine))
     np.testing.assert_allclose(mean_outcome(again), mean_outcome(tree), rtol=1e-8)  # sums in another order
 
 

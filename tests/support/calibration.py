@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from numpyro import handlers
 from scipy.stats import binomtest
+from tqdm import tqdm
 
 import bayesuplift as bu
 from bayesuplift.data.effects import Effects
-from bayesuplift.inference import direct, nuts
+from bayesuplift.inference import direct, many_chains, nuts
 from bayesuplift.inference.density import Data, conditioned, given
 from bayesuplift.inference.fit import Engine
+from bayesuplift.inference.reparametrised import prepared
 from bayesuplift.inference.session import jax_session
 from bayesuplift.spec import Given, registered
 from tests.support.examples import design, stated_prior
@@ -31,6 +33,10 @@ DRAWS: Final = 79
 _ELEMENTS: Final = 4  # of a site with many: its first, last and two between
 _NUTS_WARMUP: Final = 400
 _NUTS_THINNING: Final = 6
+_HMC_CHAINS: Final = 8
+_HMC_WARMUP: Final = 150
+_HMC_DRAWS: Final = 50
+_HMC_THINNING: Final = 5
 
 Sites = dict[str, NDArray[np.float64]]
 
@@ -117,6 +123,8 @@ def fitted_worlds(name: str, worlds: Worlds, engine: Engine, *, prior: Any = Non
     stated = stated_prior(name) if prior is None else prior
     if engine == "nuts":
         sites = _by_nuts(name, worlds, stated)
+    elif engine == "hmc":
+        sites = _by_hmc(name, worlds, stated)
     elif engine == "direct":
         generator = np.random.default_rng(20181804)
         found = [direct.SOLVERS[name](one, stated, generator, DRAWS) for one in worlds.data]
@@ -133,7 +141,7 @@ def _by_nuts(name: str, worlds: Worlds, prior: Any) -> Sites:
     chain, numbers = nuts.compiled(name, _NUTS_WARMUP), Given.of_prior(prior)
     with jax_session():
         keys = jax.random.split(jax.random.key(20140930), (len(worlds.data), 1))
-        data = _stacked(worlds.data)
+        data = jax.tree.map(lambda *parts: np.stack(parts), *(prepared(registered()[name], one) for one in worlds.data))
         start = jax.jit(jax.vmap(chain.start, in_axes=(0, 0, None)))
 
         def advanced(steps: int) -> Any:
@@ -143,6 +151,21 @@ def _by_nuts(name: str, worlds: Worlds, prior: Any) -> Sites:
         state, _ = advanced(_NUTS_WARMUP)(state, data)
         _, (sites, _) = advanced(DRAWS * _NUTS_THINNING)(state, data)
     return {k: np.swapaxes(np.asarray(v)[:, 0, ::_NUTS_THINNING], 0, 1) for k, v in sites.items()}
+
+
+def _by_hmc(name: str, worlds: Worlds, prior: Any) -> Sites:
+    """Few chains a world, world by world through one compiled program; each adapts to its own data."""
+    spec, sampler, numbers = registered()[name], many_chains.compiled(name), Given.of_prior(prior)
+    found: list[Sites] = []
+    with jax_session(), tqdm(disable=True) as bar:
+        for world, one in enumerate(worlds.data):
+            data = prepared(spec, one)
+            walk = many_chains.Walk(sampler, jax.random.key(world), data, numbers, chains=_HMC_CHAINS, bar=bar)
+            walk.warm_up(_HMC_WARMUP)
+            positions = walk.draw(_HMC_DRAWS).position[::_HMC_THINNING]
+            sites = sampler.sites(positions, data, numbers)
+            found.append({k: np.concatenate(np.asarray(v))[:DRAWS] for k, v in sites.items()})
+    return {k: np.stack([one[k] for one in found], axis=1) for k in found[0]}
 
 
 def rank_table(worlds: Worlds, draws: Sites) -> dict[str, NDArray[np.int64]]:

@@ -18,8 +18,10 @@ from numpyro.distributions.truncated import LeftTruncatedDistribution
 
 import bayesuplift as bu
 import bayesuplift.models
+from bayesuplift.data.cells import Cells
 from bayesuplift.inference.density import Data, conditioned, given
 from bayesuplift.inference.fit import Engine, engines
+from bayesuplift.inference.pooled_coordinates import POOLED
 from bayesuplift.inference.session import jax_session
 from bayesuplift.spec import Given, registered
 from tests.support.examples import example, units
@@ -30,7 +32,11 @@ PROGRAMS: Final = Path(bayesuplift.models.__file__).parent
 NAMES: Final = tuple(sorted(registered()))
 COLUMNS: Final = ("site", "prior", "units", "why")
 DRAWS: Final = 2000  # a chain, of four: enough for the fourth moments that the error of a variance rests on
-NAMES_AND_ENGINES: Final = tuple((name, engine) for name in NAMES for engine in engines(name))
+NAMES_AND_ENGINES: Final = tuple(
+    (name, engine) for name in NAMES for engine in engines(name) if not (name in POOLED and engine == "nuts")
+)
+"""Of every test of a fit. NUTS takes minutes a fit of a pooled model: one short run is compared with the model's engine
+(tests/unit/inference/test_many_chains.py), and `make calibrate` runs it on each."""
 
 
 def resolved_prior(name: str) -> Any:
@@ -42,7 +48,12 @@ def resolved_prior(name: str) -> Any:
 def fitted(name: str, engine: Engine, seed: int | None = None) -> xr.DataTree:
     """One fit of the model's example; cached, because compiling a sampler takes longer than all that reads it."""
     given_seed = seed_of(f"{name} by {engine}") if seed is None else seed
-    return bu.fit(name, example(name), seed=given_seed, engine=engine, draws=DRAWS, progress=False)
+    return bu.fit(name, example(name), seed=given_seed, engine=engine, draws=draws_a_chain(engine), progress=False)
+
+
+def draws_a_chain(engine: Engine) -> int:
+    """As many as make `DRAWS` of each of four chains, in the chains that the engine has."""
+    return DRAWS * 4 // 32 if engine == "hmc" else DRAWS
 
 
 def card(name: str) -> str:
@@ -86,7 +97,9 @@ def observed_sites(name: str) -> tuple[str, ...]:
 
 
 def _latent(name: str, seed: int) -> dict[str, str]:
-    return {site: written(one["fn"]) for site, one in _samples(name, seed).items() if not one["is_observed"]}
+    samples = _samples(name, seed)
+    with jax_session():  # some distributions work out their parameters when they are asked for them
+        return {site: written(one["fn"]) for site, one in samples.items() if not one["is_observed"]}
 
 
 @functools.cache
@@ -135,11 +148,15 @@ def twin_model(name: str, data: Data | None = None, **changed: Any) -> Any:
     """The twin on the example, or on other data with its statistics.
 
     Each parameter without a default is looked up by its name: a column of the example's units, a statistic of the data,
-    or a number of the resolved prior, numbers of a prior within it after the name of that prior and an underscore.
+    `factors`, the labels (segment, factor) of its segments, or a number of the resolved prior, numbers of a prior within it
+    after the name of that prior and an underscore.
     """
     build, given_data = twin(name).build, example(name) if data is None else data
     known: dict[str, Any] = _numbers(registered()[name].default_prior.resolved(given_data))
     known |= {str(statistic): part.to_numpy() for statistic, part in given_data.statistics.items()}
+    if isinstance(given_data, Cells) and given_data.factors:
+        statistics = given_data.statistics
+        known["factors"] = np.stack([statistics[factor].to_numpy() for factor in given_data.factors], axis=-1)
     known |= {str(column): values.to_numpy() for column, values in units(name).items()}
     needed = [k for k, one in inspect.signature(build).parameters.items() if one.default is inspect.Parameter.empty]
     return build(**{k: known[k] for k in needed if k not in changed} | changed)

@@ -43,7 +43,8 @@ To add a model: its file in `bayesuplift/models/`, then here a folder with
   site, the prior written as NumPyro names it under the example data, such as `Beta(1, 1)`; of a site that depends on other
   sites the family is compared;
 - `twin.py` with `build(...) -> pymc.Model`, whose parameters without a default are statistics of the data, columns of the
-  example's units, or numbers of the prior, and whose variables are called as the program's sites;
+  example's units, `factors` (the labels of the segments' levels), or numbers of the prior, and whose variables are called
+  as the program's sites. `pooled_predictor.py` is what the twins of partially pooled models share;
 - `reference.json`, made by `python -m tests.support.make_reference <name>`.
 
 Registering the model enrols it in the tests; `tests/support/examples.py` holds the data that it is tried on, where those of

@@ -22,6 +22,7 @@ from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 
 from bayesuplift.dims import ARM, MEAN_OUTCOME, SEGMENT
+from bayesuplift.inference.pooled_coordinates import POOLED
 from bayesuplift.spec import registered
 from tests.support.catalogue import CATALOGUE, draws_of, twin_model
 from tests.support.examples import example
@@ -48,6 +49,8 @@ class Run:
 
 RUNS: Final = {
     "exchangeable_rates": Run(target_accept=0.95, options={"centred": False}),
+    **{name: Run(options={"centred": False}) for name in POOLED},
+    "partial_pooling_binary": Run(target_accept=0.95, options={"centred": False}),
     "portfolio": Run(draws=50_000, target_accept=0.97, options={"centred": False}),
 }
 """Models that need another run than the usual one."""
@@ -60,7 +63,7 @@ MEAN_OUTCOMES: Final[dict[str, Callable[[Mapping[str, Array]], Array]]] = {
     "normal": lambda sites: sites["mean"],
     "normal_adjusted": lambda sites: sites["mean"],
 }
-"""The mean outcome by each card's formula, from draws of the twin's sites."""
+"""The mean outcome by each card's formula, from draws of the twin's sites; of others the twin makes it itself."""
 
 SOURCES: Final = {
     "portfolio": "Rubin (1981), Estimation in parallel randomized experiments, J. Educational Statistics 6(4), table 1",
@@ -104,9 +107,11 @@ def reference_of(name: str, run: Run) -> dict[str, Any]:
     divergences = int(trace["sample_stats"]["diverging"].sum())
     sites = {site: draws_of(trace, site) for site in latent}
     found = {site: summary(draws) for site, draws in sites.items()}
-    found[MEAN_OUTCOME] = (
-        against_nothing(found["effect"]) if name == "portfolio" else summary(MEAN_OUTCOMES[name](sites))
-    )
+    if name == "portfolio":
+        found[MEAN_OUTCOME] = against_nothing(found["effect"])
+    else:
+        formula = MEAN_OUTCOMES.get(name)
+        found[MEAN_OUTCOME] = summary(formula(sites) if formula else draws_of(trace, MEAN_OUTCOME))
     r_hat, ess = worst_of(found)
     if divergences or r_hat > MOST_R_HAT or ess < LEAST_ESS:
         raise SystemExit(
@@ -144,7 +149,14 @@ def reference_of(name: str, run: Run) -> dict[str, Any]:
 
 
 def summary(draws: Array) -> dict[str, Any]:
-    """Mean, standard deviation, their Monte Carlo errors and the diagnostics of draws (chain, draw, ...)."""
+    """Mean, standard deviation, their Monte Carlo errors and the diagnostics of draws (chain, draw, ...).
+
+    An element that is the same in every draw, as the 0 and the 1 of a correlation matrix's factor, has nothing to mix: it
+    has no spread, no error, and as many effective draws as there are.
+    """
+    constant = np.ptp(draws, axis=(0, 1)) == 0.0
+    if np.any(constant):
+        return _summary_beside(constant, draws)
     sd = draws.std((0, 1), ddof=1)
     squares = (draws - draws.mean((0, 1))) ** 2
     found = {
@@ -159,6 +171,17 @@ def summary(draws: Array) -> dict[str, Any]:
         "ess_tail": array_stats.ess(draws, method="tail", prob=(0.05, 0.95), **AXES),
     }
     return {key: np.asarray(values).tolist() for key, values in found.items()}
+
+
+def _summary_beside(constant: NDArray[np.bool_], draws: Array) -> dict[str, Any]:
+    """Summary of draws of which some elements are constant."""
+    every = float(draws.shape[0] * draws.shape[1])
+    of_others = summary(draws[..., ~constant])
+    still = {"mean": draws[0, 0], "r_hat": 1.0, "ess_bulk": every, "ess_tail": every}
+    found = {key: np.array(np.broadcast_to(still.get(key, 0.0), constant.shape), dtype=float) for key in of_others}
+    for key, values in of_others.items():
+        found[key][~constant] = values
+    return {key: values.tolist() for key, values in found.items()}
 
 
 def against_nothing(effect: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,3 +101,31 @@ def test_effective_draws_are_at_most_the_draws() -> None:
     antithetic = GOOD.copy()
     antithetic[:, 1::2] = 2 * np.array([1.0, 2.0, 3.0]) - antithetic[:, ::2]
     assert (effective_draws(mean_outcome(foreign(antithetic))) == 4000).all()
+
+
+def many(shift: float, *, drift: float = 0.0) -> xr.DataTree:
+    """32 short chains in four superchains; the last of them off by `shift`, every chain on its way by `drift`."""
+    draws = np.random.default_rng(seed_of("many short chains")).standard_normal((32, 100, 2))
+    draws[24:] += shift
+    draws += drift * np.linspace(-1.0, 1.0, 100)[:, None] * np.repeat([1.0, -1.0, 1.0, -1.0], 8)[:, None, None]
+    tree = foreign(draws)
+    tree.attrs["superchains"] = 4
+    return tree
+
+
+def test_short_chains_are_judged_by_their_superchains() -> None:
+    checks = {check.name: check for check in bu.diagnose(many(0.0))}
+    assert all(check.passed for check in checks.values())
+    assert checks["effective_draws_bulk"].facts["limit"] == 400
+    draws = many(0.0)["posterior"]["mean_outcome"].to_numpy()
+    of_superchain = draws.reshape(4, 800, 2).mean(1)
+    within = draws.reshape(4, 8, 100, 2)
+    variance = within.var(2, ddof=1).mean((0, 1)) + within.mean(2).var(1, ddof=1).mean(0)
+    expected = np.sqrt(1 + of_superchain.var(0, ddof=1) / variance).max()
+    assert checks["r_hat"].facts["largest"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("shift", [-0.5, 0.5])
+def test_a_superchain_that_has_not_forgotten_its_start_is_caught(shift: float) -> None:
+    failing = {check.name for check in bu.diagnose(many(shift)) if not check.passed}
+    assert "r_hat" in failing

@@ -1,0 +1,170 @@
+"""Draws of any registered NumPyro program by many short chains: their warm-up, and what is kept of them."""
+
+import functools
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import jax
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bayesuplift.dims import ALTERNATIVES, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SAMPLE_STATS
+from bayesuplift.inference.density import Data
+from bayesuplift.inference.labelled import alternatives, labelled
+from bayesuplift.inference.reparametrised import prepared, reparametrised
+from bayesuplift.inference.session import jax_session
+from bayesuplift.inference.vectorised import PIECE, Piece, Sampler, Tuning
+from bayesuplift.spec import Given, ModelSpec, find
+
+Array = NDArray[np.float64]
+
+_FIRST_STEP_SIZE: Final = 0.2
+_KEPT_SAMPLERS: Final = 16
+_ACCEPTANCE: Final = {False: np.asarray(0.85), True: np.asarray(0.97)}
+_FURTHER_WARMUP: Final = 75  # steps, and draws a chain, under each prior of a sensitivity table
+_FURTHER_DRAWS: Final = 75
+
+
+def sample(
+    spec: ModelSpec,
+    data: Data,
+    priors: Mapping[str, Any],
+    *,
+    seed: int,
+    chains: int,
+    draws: int,
+    warmup: int,
+    progress: bool | None,
+    sensitivity: bool,
+    careful: bool,
+) -> dict[str, xr.Dataset]:
+    """Draw from the posterior under the stated prior, the first of `priors`; then, from there on, under the others.
+
+    `careful` takes smaller steps, for posteriors whose curvature varies so much that the usual ones diverge.
+
+    Returns
+    -------
+    dict
+        The groups `posterior`, `sample_stats`, and, with `sensitivity`, `alternatives`.
+    """
+    observed = prepared(spec, data)
+    stated, *others = {name: Given.of_prior(prior) for name, prior in priors.items()}.items()
+    others = others if sensitivity else []
+    sampler = compiled(spec.name)
+    hidden = None if progress is None else not progress
+    further = {"draws": min(draws, _FURTHER_DRAWS), "warmup": min(warmup, _FURTHER_WARMUP)}
+    with jax_session(), tqdm(total=0, desc="sampling", disable=hidden, file=sys.stderr) as bar:
+        bar.total = warmup + draws + len(others) * sum(further.values())
+        walk = Walk(sampler, jax.random.key(seed), observed, stated[1], chains=chains, bar=bar, careful=careful)
+        walk.warm_up(warmup)
+        kept = walk.draw(draws)
+        sites = jax.tree.map(np.asarray, sampler.sites(kept.position, observed, stated[1]))
+        posterior = labelled(spec, data, observed, stated[1], sites)
+        drawn = {}
+        for name, numbers in others:
+            walk.under(numbers)
+            walk.settle(further["warmup"])
+            found = sampler.sites(walk.draw(further["draws"]).position, observed, numbers)
+            drawn[name] = np.asarray(found[MEAN_OUTCOME])
+    stats = {"diverging": kept.diverging, "n_steps": kept.steps, "acceptance_rate": kept.acceptance}
+    groups = {
+        POSTERIOR: posterior,
+        SAMPLE_STATS: xr.Dataset(
+            {name: ((CHAIN, DRAW), values.T) for name, values in stats.items()},
+            coords={CHAIN: np.arange(chains), DRAW: np.arange(draws)},
+        ),
+    }
+    return groups | ({ALTERNATIVES: alternatives(posterior, drawn, priors)} if drawn else {})
+
+
+@functools.lru_cache(maxsize=_KEPT_SAMPLERS)
+def compiled(name: str) -> Sampler:
+    """Return the program's sampler, kept between calls: other data of the same shape need no other compilation."""
+    return Sampler(reparametrised(find(name)))
+
+
+class Walk:
+    """All chains of one fit on their way: where they are, how they are tuned, and what steps them."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        key: Any,
+        data: Given,
+        prior: Given,
+        *,
+        chains: int,
+        bar: tqdm,
+        careful: bool = False,
+    ) -> None:
+        self._sampler, self._data, self._prior, self._bar = sampler, data, prior, bar
+        to_start, self._key = jax.random.split(key)
+        self._state = sampler.start(to_start, chains, data, prior)
+        layout = sampler.layout(data, prior)
+        first = np.asarray(np.log(_FIRST_STEP_SIZE))
+        self._tuning = Tuning(np.eye(layout.dense), np.ones(layout.size - layout.dense), first, _ACCEPTANCE[careful])
+        self._done = 0
+
+    def under(self, prior: Given) -> None:
+        """Go on under another prior of the same family: potentials are found anew."""
+        self._prior = prior
+        self._state = self._state._replace(potential=np.full(len(self._state.position), np.inf))
+
+    def warm_up(self, steps: int) -> None:
+        """Find the posterior, the metric and the step size.
+
+        The metric is made anew after every piece, from the later half of the pieces so far; the first is no part of it,
+        since chains are on their way then. The last piece finds the step size for the metric that stays.
+        """
+        seen: list[Array] = []
+        pieces = -(-steps // PIECE)
+        for place in range(pieces):
+            seen.append(np.asarray(self._piece(learning=1.0).position))
+            if 0 < place < pieces - 1:
+                self._tuning = _scaled(self._tuning, seen[(place + 1) // 2 :])
+
+    def settle(self, steps: int) -> None:
+        """Move from one posterior to one like it: the metric stays, the step size follows."""
+        for _ in range(-(-steps // PIECE)):
+            self._piece(learning=1.0)
+
+    def draw(self, steps: int) -> Piece:
+        """Return what happened in the draws that are kept, (draw, chain, ...)."""
+        kept = [jax.tree.map(np.asarray, self._piece(learning=0.0)) for _ in range(-(-steps // PIECE))]
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:steps], *kept)
+
+    def _piece(self, *, learning: float) -> Piece:
+        # a posterior that is normal in these coordinates turns by a right angle in pi / 2, the mean of these
+        lengths = np.pi * van_der_corput(self._done + PIECE)[self._done :]
+        to_piece, self._key = jax.random.split(self._key)
+        self._state, self._tuning, piece = self._sampler.advance(
+            to_piece, self._state, self._tuning, (lengths, np.asarray(learning)), (self._data, self._prior)
+        )
+        self._done += PIECE
+        self._bar.update(PIECE)
+        return piece
+
+
+def _scaled(tuning: Tuning, seen: list[Array]) -> Tuning:
+    """The metric from positions, drawn towards a diagonal one as far as they are few."""
+    positions = np.concatenate(seen).reshape(-1, seen[0].shape[-1])
+    dense, count = len(tuning.dense), len(positions)
+    away = positions - positions.mean(0)
+    covariance = away[:, :dense].T @ away[:, :dense] / count
+    trusted = count / (count + 2.0 * dense)
+    covariance = trusted * covariance + (1.0 - trusted) * np.diag(np.diag(covariance))
+    variance = (count * (away[:, dense:] ** 2).mean(0) + 5.0) / (count + 5.0)
+    return tuning._replace(dense=np.linalg.cholesky(covariance), diagonal=np.sqrt(variance))
+
+
+def van_der_corput(count: int) -> Array:
+    """The first numbers of van der Corput's sequence of base 2, evenly spread over (0, 1) at any length."""
+    place, found, unit = np.arange(1, count + 1), np.zeros(count), 0.5
+    while place.any():
+        found += unit * (place % 2)
+        place //= 2
+        unit /= 2.0
+    return found

@@ -1,0 +1,70 @@
+"""Draws from a model's prior, laid out as a posterior: what was believed before the data, in the units of the decision."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from numpyro import handlers
+
+from bayesuplift.data.cells import Cells
+from bayesuplift.data.effects import Effects
+from bayesuplift.dims import POSTERIOR
+from bayesuplift.errors import ArgumentError
+from bayesuplift.inference.density import conditioned, given
+from bayesuplift.inference.fit import chosen_prior, model_of, provenance_of
+from bayesuplift.inference.labelled import labelled
+from bayesuplift.inference.session import jax_session
+from bayesuplift.posterior.schema import assemble
+from bayesuplift.spec import Given
+
+_CHAINS = 4
+
+
+def draw_prior(model: str, data: Cells | Effects, *, seed: int, prior: Any = None, draws: int = 1000) -> xr.DataTree:
+    """Draw from the prior of a model, at the segments and arms of these data; their outcomes are not looked at.
+
+    What the prior takes from the data where it is left open (see its family) is taken here, too. Estimands of the result
+    are prior predictive effects, in outcome units, to be set beside the posterior's: `heterogeneity(posterior, prior=...)`.
+
+    Parameters
+    ----------
+    model, data, prior
+        As for `fit`.
+    seed
+        Seed of the draws, from 0.
+    draws
+        Number of independent draws in each of four chains.
+
+    Returns
+    -------
+    xarray.DataTree
+        In the layout of a posterior, without observed data.
+
+    Raises
+    ------
+    ModelNotFoundError, ArgumentError
+        As for `fit`.
+    """
+    spec = model_of(model, data)
+    stated = chosen_prior(spec, prior, data)
+    for name, value, least in (("seed", seed, 0), ("draws", draws, 1)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ArgumentError(f"{name} = {value!r}; give a whole number from {least}")
+    observed, numbers = given(data), Given.of_prior(stated)
+
+    def one(key: jax.Array, known: Given, numbers: Given) -> dict[str, jax.Array]:
+        trace = handlers.trace(handlers.seed(conditioned(spec), key)).get_trace(known, prior=numbers)
+        return {
+            name: site["value"]
+            for name, site in trace.items()
+            if site["type"] in ("sample", "deterministic") and name not in known.values
+        }
+
+    with jax_session():
+        every = jax.jit(jax.vmap(jax.vmap(one, in_axes=(0, None, None)), in_axes=(0, None, None)))
+        keys = jax.random.split(jax.random.key(int(seed)), (_CHAINS, int(draws)))
+        sites = jax.tree.map(np.asarray, every(keys, observed, numbers))
+        drawn = labelled(spec, data, observed, numbers, sites)
+    attributes = provenance_of(spec, data, stated, int(seed)) | {"method": "draws from the prior"}
+    return assemble({POSTERIOR: drawn}, attributes)
