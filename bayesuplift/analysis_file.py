@@ -13,6 +13,7 @@ from bayesuplift.analysis_sections import (
     ROLES,
     ChecksSection,
     DataSection,
+    EconomicsSection,
     EngineName,
     ModelSection,
     OutcomeSection,
@@ -20,7 +21,14 @@ from bayesuplift.analysis_sections import (
 )
 from bayesuplift.data.grid import COVARIATE_KINDS
 from bayesuplift.dims import ASSIGNMENTS, KINDS
-from bayesuplift.errors import AnalysisError, MissingFileError, did_you_mean, is_finite_number, listed
+from bayesuplift.errors import (
+    AnalysisError,
+    MissingFileError,
+    did_you_mean,
+    is_finite_number,
+    listed,
+)
+from bayesuplift.estimands.value import Economics
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,8 @@ class AnalysisFile:
         Name of the analysis: the file's, without its ending.
     folder
         Folder that the data path is relative to.
-    data, outcomes, model, checks, output
-        The sections.
+    data, outcomes, model, economics, checks, output
+        The sections; economics only where the file has them.
     """
 
     name: str
@@ -42,6 +50,7 @@ class AnalysisFile:
     data: DataSection
     outcomes: tuple[OutcomeSection, ...]
     model: ModelSection = field(default_factory=ModelSection)
+    economics: EconomicsSection | None = None
     checks: ChecksSection = field(default_factory=ChecksSection)
     output: OutputSection = field(default_factory=OutputSection)
 
@@ -62,8 +71,18 @@ class AnalysisFile:
             prob=shared.prob,
         )
 
+    def economics_of(self, outcome: OutcomeSection) -> Economics | None:
+        """What an outcome is worth and its arms cost; None where the file does not say what it is worth."""
+        return None if self.economics is None else self.economics.of(outcome)
 
-_SECTIONS = {"data": DataSection, "model": ModelSection, "checks": ChecksSection, "output": OutputSection}
+
+_SECTIONS = {
+    "data": DataSection,
+    "model": ModelSection,
+    "economics": EconomicsSection,
+    "checks": ChecksSection,
+    "output": OutputSection,
+}
 _EXPECTED = {
     str: "text",
     bool: "true or false",
@@ -116,7 +135,10 @@ def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFi
     if len(set(names)) < len(names):
         raise AnalysisError(f"two outcomes share a name: {listed(names)}")
     order = sorted(parsed, key=lambda one: ROLES.index(one.role))
-    return AnalysisFile(name=name, folder=folder, outcomes=tuple(order), **sections)
+    analysis = AnalysisFile(name=name, folder=folder, outcomes=tuple(order), **sections)
+    if analysis.economics is not None:
+        analysis.economics.check(analysis.outcomes, analysis.data.intended_split)
+    return analysis
 
 
 def _check_columns(outcome: OutcomeSection, *, by_cell: bool) -> None:
@@ -167,12 +189,13 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _LARGEST_SEED = 2**63 - 1
 _LISTS = ("segments", "covariates")
+_MONEY = {"value_per_outcome": "outcome", "cost_per_unit": "arm"}
 _NUMBERS = ("threshold_of_caring", "rope", "prob")
 _RANGES = {"threshold_of_caring": (0.0, math.inf), "rope": (0.0, math.inf), "prob": (0.0, 1.0)}
 _FLAGS = ("higher_is_better", "missingness", "predictive")
 
 
-def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901, PLR0912 -- one branch a type of key, read from top to bottom
+def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 -- one branch a type of key, read from top to bottom
     """One key's value, of the type that the key has."""
     if key in _CHOICES:
         if value not in _CHOICES[key]:
@@ -192,6 +215,12 @@ def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901, PLR0912 -- o
         if not isinstance(value, Mapping) or not all(_is(share, float) for share in value.values()):
             raise AnalysisError(f"{where}: expected a table of arm = share")
         return {str(arm): float(share) for arm, share in value.items()}
+    if key in _MONEY:
+        if isinstance(value, Mapping) and all(_is(money, float) for money in value.values()):
+            return {str(name): float(money) for name, money in value.items()}
+        if not _is(value, float):
+            raise AnalysisError(f"{where} = {value!r}; expected a table of {_MONEY[key]} = money, or a number")
+        return float(value)
     if key in _LISTS:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise AnalysisError(f"{where} = {value!r}; expected {_EXPECTED[tuple]}")

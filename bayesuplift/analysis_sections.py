@@ -1,14 +1,16 @@
 """Sections of an analysis file: what each key means, and its default."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from bayesuplift.dims import Assignment, Kind
+from bayesuplift.errors import AnalysisError, ArgumentError, did_you_mean, listed
+from bayesuplift.estimands.value import Economics
 
 Role = Literal["primary", "secondary", "guardrail"]
 ROLES: tuple[Role, ...] = get_args(Role)
-EngineName = Literal["closed_form", "direct", "nuts"]
+EngineName = Literal["closed_form", "direct", "hmc", "nuts"]
 MODELS: Mapping[Kind, str] = {
     "binary": "beta_binomial",
     "continuous": "normal",
@@ -76,7 +78,7 @@ class OutcomeSection:
     prior
         Table of the prior's numbers; what it leaves out is the default.
     engine
-        "closed_form", "direct" or "nuts", if not `[model]`'s.
+        "closed_form", "direct", "hmc" or "nuts", if not `[model]`'s.
     exposure
         Column of each unit's exposure, for counts.
     covariate
@@ -113,7 +115,7 @@ class ModelSection:
     seed
         Makes the run repeatable.
     engine
-        "closed_form", "direct" or "nuts", for outcomes without a model or an engine of their own.
+        "closed_form", "direct", "hmc" or "nuts", for outcomes without a model or an engine of their own.
     prob
         Mass of the intervals.
     """
@@ -123,6 +125,76 @@ class ModelSection:
     seed: int = 1
     engine: EngineName | None = None
     prob: float = 0.95
+
+
+@dataclass(frozen=True)
+class EconomicsSection:
+    """`[economics]`: what outcomes are worth and what arms cost, in one currency.
+
+    Parameters
+    ----------
+    value_per_outcome
+        Money per unit of outcome: by name of the outcome, or one number where there is one outcome. Negative for an outcome
+        of which less is better. An outcome left out has no economics.
+    cost_per_unit
+        Money per unit treated: by arm, those left out costing nothing, or one number for every arm but the control.
+    """
+
+    value_per_outcome: Mapping[str, float] | float
+    cost_per_unit: Mapping[str, float] | float
+
+    def of(self, outcome: OutcomeSection) -> Economics | None:
+        """Economics of an outcome; None where nothing says what it is worth."""
+        values = self.value_per_outcome
+        value = values.get(outcome.name) if isinstance(values, Mapping) else values
+        return None if value is None else Economics(value_per_outcome=value, cost_per_unit=self.cost_per_unit)
+
+    def check(self, outcomes: Sequence[OutcomeSection], arms: Iterable[str] | None) -> None:
+        """Refuse money for what there is not, as far as the file alone can tell.
+
+        Parameters
+        ----------
+        outcomes
+            All outcomes of the file.
+        arms
+            Labels of all arms, where the file names them; else costs are checked against the data.
+
+        Raises
+        ------
+        AnalysisError
+            No outcome or arm of that name, one value for several outcomes, a value that is none, or one whose sign
+            contradicts the outcome's direction.
+        """
+        names = [one.name for one in outcomes]
+        values, costs = self.value_per_outcome, self.cost_per_unit
+        if not isinstance(values, Mapping) and len(names) > 1:
+            raise AnalysisError(
+                f"[economics] value_per_outcome = {values:g}, and there are {len(names)} outcomes; say which is worth it: "
+                f'{{ "{names[0]}" = {values:g} }}'
+            )
+        _refuse_unknown("value_per_outcome", "outcome", values, names)
+        if arms is not None:
+            _refuse_unknown("cost_per_unit", "arm", costs, list(arms))
+        for one in outcomes:
+            try:
+                worth = self.of(one)
+            except ArgumentError as error:
+                raise AnalysisError(f"[economics] {one.name}: {error}") from error
+            if worth is not None and (worth.value_per_outcome > 0) != one.higher_is_better:
+                raise AnalysisError(
+                    f"[economics] value_per_outcome of {one.name!r} is {worth.value_per_outcome:g}, and its "
+                    f"higher_is_better is {str(one.higher_is_better).lower()}; an outcome of which less is better has a "
+                    f"value below 0, any other one above 0"
+                )
+
+
+def _refuse_unknown(key: str, what: str, given: Mapping[str, float] | float, known: Sequence[str]) -> None:
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in known:
+            raise AnalysisError(
+                f"[economics] {key}: no {what} named {name!r}. {what.capitalize()}s: {listed(known)}."
+                f"{did_you_mean(name, known)}"
+            )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,16 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.checks import Check, checks_of, duplicates, missingness, randomization
 from bayesuplift.data.readers import read_cells, read_counts
 from bayesuplift.decisions.choice import Standards, choose_arm
-from bayesuplift.errors import AnalysisError, BayesupliftError, DataWarning, UnreadableFileError, listed
+from bayesuplift.dims import POSTERIOR, TERM
+from bayesuplift.errors import (
+    AnalysisError,
+    BayesupliftError,
+    DataWarning,
+    PosteriorError,
+    UnreadableFileError,
+    listed,
+)
+from bayesuplift.estimands.grouped import grouped
 from bayesuplift.files import folder_within
 from bayesuplift.inference.fit import Engine, engines, fit, model_for
 from bayesuplift.posterior.predictive import predictive_check
@@ -53,6 +62,7 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
     notes: list[str] = []
     cells = {outcome.name: _noted(analysis, outcome, notes) for outcome in analysis.outcomes}
     first = next(iter(cells.values()))
+    _check_costs(analysis, first)
     checks = _data_checks(analysis, first)
     steps = len(cells) * (1 + len(analysis.data.segments))
     results = []
@@ -101,6 +111,7 @@ def check(path: str | os.PathLike[str]) -> list[Check]:
     for outcome in analysis.outcomes:
         _fit_of(analysis, outcome)
     cells = [_read(analysis, outcome) for outcome in analysis.outcomes]
+    _check_costs(analysis, cells[0])
     return [randomization(analysis.data.assignment), *_data_checks(analysis, cells[0])]
 
 
@@ -185,24 +196,28 @@ def _fit_of(analysis: AnalysisFile, outcome: OutcomeSection) -> _Fit:
     section = analysis.model_of(outcome)
     assert section.name is not None, "every kind of outcome has a model"
     spec = model_for(section.name, outcome=outcome.name, kind=outcome.kind)
+    name = spec.name  # one word of the user's may stand for a model of each kind
     where = f"[[outcome]] {outcome.name}"
     if "covariate_total" in spec.needs and outcome.covariate is None:
-        raise AnalysisError(
-            f'{where}: model {section.name!r} adjusts for a covariate; name its column: covariate = "..."'
-        )
+        raise AnalysisError(f'{where}: model {name!r} adjusts for a covariate; name its column: covariate = "..."')
     if outcome.covariate is not None and "covariate_total" not in spec.needs:
         raise AnalysisError(
-            f"{where}: model {section.name!r} does not adjust for a covariate; name one that does: "
-            f'model = "normal_adjusted"'
+            f'{where}: model {name!r} does not adjust for a covariate; name one that does: model = "normal_adjusted"'
         )
     if outcome.exposure is not None and not spec.per_exposure:
-        raise AnalysisError(f"{where}: model {section.name!r} takes no exposure; the kind's own model does")
-    prior = prior_of(type(spec.default_prior), section.prior, f"{where} prior of {section.name}")
-    if section.engine is not None and section.engine not in engines(section.name):
-        raise AnalysisError(
-            f"{where}: engine = {section.engine!r}; model {section.name!r} has {listed(engines(section.name))}"
-        )
-    return _Fit(section.name, prior, section.engine, pools=spec.pools)
+        raise AnalysisError(f"{where}: model {name!r} takes no exposure; the kind's own model does")
+    prior = prior_of(type(spec.default_prior), section.prior, f"{where} prior of {name}")
+    if section.engine is not None and section.engine not in engines(name):
+        raise AnalysisError(f"{where}: engine = {section.engine!r}; model {name!r} has {listed(engines(name))}")
+    return _Fit(name, prior, section.engine, pools=spec.pools)
+
+
+def _check_costs(analysis: AnalysisFile, cells: Cells) -> None:
+    """Refuse costs of arms that are not in the data, before anything is fitted."""
+    for outcome in analysis.outcomes:
+        economics = analysis.economics_of(outcome)
+        if economics is not None:
+            economics.costs(cells.design.arms, cells.design.control)
 
 
 def _data_checks(analysis: AnalysisFile, cells: Cells) -> list[Check]:
@@ -246,21 +261,37 @@ def _decide(
     # A model whose segments borrow from each other is decided on over all of them; others would only lose by the split.
     posterior = fitted(cells if chosen.pools else cells.by(), next(seeds))
     choice = choose_arm(posterior, checks=others, **options)
+    # A term for every factor: this posterior speaks of each, and another fit would only let go of what the others teach.
+    of_factors = TERM in posterior[POSTERIOR].dims
+
+    def fitted_by(factor: str, seed: int) -> xr.DataTree:
+        if not of_factors:
+            return fitted(cells.by(factor), seed)
+        bar.update()
+        return grouped(posterior, by=factor, observed=cells.by(factor).statistics)
+
     segmentations, left_out = [], []
     for factor, seed in zip(cells.factors, seeds, strict=False):
         # A segment may hold what its model cannot be fitted to; the decision for everybody does not rest on it.
         try:
-            by_factor = fitted(cells.by(factor), seed)
+            by_factor = fitted_by(factor, seed)
             found = Segmentation(factor, by_factor, choose_arm(by_factor, checks=others, **options))
         except BayesupliftError as refusal:
             left_out.append(f"{outcome.name} by {factor} is left out: {refusal}")
         else:
             segmentations.append(found)
+    model_checks: tuple[Check, ...] = ()
+    if analysis.checks.predictive:
+        try:
+            model_checks = predictive_check(posterior, cells, seed=next(seeds))
+        except PosteriorError as refusal:  # of a model whose posterior does not hold what its kind is checked by
+            left_out.append(f"{outcome.name} is not checked against the data it was fitted to: {refusal}")
     result = OutcomeResult(
         posterior=posterior,
         choice=choice,
         role=outcome.role,
-        model_checks=predictive_check(posterior, cells, seed=next(seeds)) if analysis.checks.predictive else (),
+        model_checks=model_checks,
         segmentations=tuple(segmentations),
+        economics=analysis.economics_of(outcome),
     )
     return result, left_out

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from scipy.special import betaln, xlog1py, xlogy
 
 from bayesuplift.data.checks import Check
 from bayesuplift.decisions.choice import Choice
-from bayesuplift.decisions.population import population_mean
 from bayesuplift.dims import ARM, CHAIN, DRAW, EXPOSURE, OBSERVED_DATA, PRIOR, SEGMENT, TOTAL, Kind, N
+from bayesuplift.estimands.population import population_mean
+from bayesuplift.estimands.value import Economics
 from bayesuplift.posterior.closed_form import parameters
 from bayesuplift.posterior.schema import STATED, mean_outcome, observed_cells, validate
+from bayesuplift.report.plain import plain
+from bayesuplift.report.responders import responders
 from bayesuplift.report.shown import shown
 
 _GRID = 161
@@ -72,6 +76,8 @@ class OutcomeResult:
         Posterior predictive checks. They speak of the model, not of the data, and leave the verdict as it is.
     segmentations
         Comparisons within the segments of each factor.
+    economics
+        What the outcome is worth and what arms cost, if that is known.
     """
 
     posterior: xr.DataTree
@@ -79,6 +85,14 @@ class OutcomeResult:
     role: str = "primary"
     model_checks: tuple[Check, ...] = ()
     segmentations: tuple[Segmentation, ...] = ()
+    economics: Economics | None = None
+
+    @cached_property
+    def responders(self) -> dict[str, Any] | None:
+        """Who responds, of a posterior that pools its segments; None under weights of another prior than its own."""
+        if self.choice.weights is not None:
+            return None
+        return responders(self.posterior, self.choice.standards, self.economics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +120,13 @@ class Report:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, posterior: xr.DataTree, choice: Choice, *, title: str | None = None) -> "Report":
-        """Report one decision."""
+    def of(
+        cls, posterior: xr.DataTree, choice: Choice, *, title: str | None = None, economics: Economics | None = None
+    ) -> "Report":
+        """Report one decision; with economics, also what the effects by segment are worth."""
         validate(posterior)
         name = posterior.attrs.get("outcome", "the outcome")
-        result = OutcomeResult(posterior=posterior, choice=choice)
+        result = OutcomeResult(posterior=posterior, choice=choice, economics=economics)
         return cls(title=title or f"Which arm for {name}?", outcomes=(result,))
 
     def facts(self) -> dict[str, Any]:
@@ -134,7 +150,7 @@ def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
         "kind": kind,
         "role": result.role,
         "control": str(attributes["control"]),
-        "options": {name: _plain(value) for name, value in options.items()},
+        "options": {name: plain(value) for name, value in options.items()},
         "exact": choice.exact,
         "method": _method(choice, attributes),
         "unit": _unit(posterior),
@@ -146,14 +162,15 @@ def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
             "sentence": choice.verdict.sentence,
         },
         "arms": _rows(choice.overall, _observed(posterior), str(attributes["control"]), kind),
-        "prob_all_equivalent": _plain(choice.overall.get("prob_all_equivalent")),
+        "prob_all_equivalent": plain(choice.overall.get("prob_all_equivalent")),
         "density": _density(posterior, choice),
         "sensitivity": _sensitivity(choice.sensitivity, kind),
         "checks": [_check_facts(check) for check in choice.checks],
         "model_checks": [_check_facts(check) for check in result.model_checks],
-        "model_note": _model_note(result.model_checks),
+        "model_note": _model_note(result.model_checks, pooled=attributes.get("pooled") == SEGMENT),
+        "responders": result.responders,
         "segmentations": [_segmentation(one) for one in result.segmentations],
-        "provenance": {name: _plain(attributes[name]) for name in _PROVENANCE if name in attributes},
+        "provenance": {name: plain(attributes[name]) for name in _PROVENANCE if name in attributes},
     }
 
 
@@ -187,7 +204,7 @@ def _rows(table: xr.Dataset, observed: xr.Dataset | None, control: str, kind: Ki
             row |= _raw(observed, arm, control)
         of_arm = table.sel({ARM: arm})
         row |= {
-            str(name): _plain(values)
+            str(name): plain(values)
             for name, values in of_arm.data_vars.items()
             if values.ndim == 0 and not str(name).startswith("prob_all")
         }
@@ -204,7 +221,7 @@ def _raw(observed: xr.Dataset, arm: str, control: str) -> dict[str, Any]:
         whole = float(per.sel({ARM: name}))
         means[name] = float(observed[TOTAL].sel({ARM: name})) / whole if whole else None
     mean, reference = means[arm], means[control]
-    row = {"n": int(observed[N].sel({ARM: arm})), "total": _plain(observed[TOTAL].sel({ARM: arm})), "raw_mean": mean}
+    row = {"n": int(observed[N].sel({ARM: arm})), "total": plain(observed[TOTAL].sel({ARM: arm})), "raw_mean": mean}
     if mean is not None and reference is not None:
         row["raw_difference"] = mean - reference
         if reference > 0:
@@ -330,16 +347,21 @@ def _check_facts(check: Check) -> dict[str, Any]:
         "name": check.name,
         "passed": bool(check.passed),
         "sentence": check.sentence,
-        "facts": {str(name): _plain(value) for name, value in check.facts.items()},
+        "facts": {str(name): plain(value) for name, value in check.facts.items()},
     }
 
 
-def _model_note(checks: Sequence[Check]) -> str:
+def _model_note(checks: Sequence[Check], *, pooled: bool) -> str:
     """What follows, and what does not, from predictive checks that failed."""
     failed = {check.name for check in checks if not check.passed}
     shape = failed & _OF_SHAPE
     parts = []
-    if failed - shape:
+    if failed - shape and pooled:
+        parts.append(
+            "Some segments are not as the pooled model says. The average effect of randomized arms hardly rests on it; of "
+            "such a segment the raw figures tell more than the pooled ones."
+        )
+    elif failed - shape:
         parts.append(
             "One level an arm does not describe every segment. The average effect of randomized arms does not rest on it; "
             "a statement about a segment needs the figures by segment."
@@ -352,18 +374,3 @@ def _model_note(checks: Sequence[Check]) -> str:
     if shape and failed & {"mean_amounts"}:
         parts.append("The means that it implies rest on the same distribution.")
     return " ".join(parts)
-
-
-def _plain(value: Any) -> Any:
-    """Numbers as JSON has them; what JSON has no number for, an infinite mean, is None."""
-    if isinstance(value, xr.DataArray):
-        value = value.item()
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(part) for part in value]
-    return value

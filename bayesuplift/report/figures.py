@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 
 # Okabe and Ito's colours, told apart by colour-blind readers and in grey print; the control is grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_CONTROL_COLOUR = "#6B7280"
-_RAW = {"symbol": "x-thin", "size": 9, "line": {"width": 2}}
-_ROW_PIXELS = 34
-_FRAME_PIXELS = 96
+CONTROL_COLOUR = "#6B7280"
+RAW = {"symbol": "x-thin", "size": 9, "line": {"width": 2}}
+ROW_PIXELS = 34
+FRAME_PIXELS = 96
 _FEWEST_LEVELS = 2
 _ROOM_FOR_LABELS = 1.25  # of the longest bar, to its right
 
@@ -28,7 +28,8 @@ def figures(outcome: Facts) -> dict[str, go.Figure]:
         "Probability of being the best arm.": _probabilities(outcome),
         "Expected loss of choosing the arm. Dotted line: threshold of caring.": _losses(outcome),
     }
-    for segmentation in outcome["segmentations"]:
+    # one figure of all levels together takes the place of these where segments are pooled
+    for segmentation in () if outcome["responders"] else outcome["segmentations"]:
         if len(segmentation["levels"]) >= _FEWEST_LEVELS:
             caption = f"Effect on {name} by {segmentation['factor']}, against {control}. Crosses: raw figures."
             drawn[caption] = _segments(outcome, segmentation)
@@ -38,18 +39,17 @@ def figures(outcome: Facts) -> dict[str, go.Figure]:
 def colours(outcome: Facts) -> dict[str, str]:
     """One colour an arm, the same in every figure."""
     treatments = [row["arm"] for row in outcome["arms"] if not row["is_control"]]
-    return {outcome["control"]: _CONTROL_COLOUR} | {
-        arm: _COLOURS[i % len(_COLOURS)] for i, arm in enumerate(treatments)
-    }
+    return {outcome["control"]: CONTROL_COLOUR} | {arm: _COLOURS[i % len(_COLOURS)] for i, arm in enumerate(treatments)}
 
 
-def _scale(outcome: Facts) -> tuple[float, str, str]:
+def scale_of(outcome: Facts) -> tuple[float, str, str]:
     """Factor, unit of levels, unit of differences."""
     unit = outcome["unit"]
     return (100.0, "%", "percentage points") if outcome["kind"] == "binary" else (1.0, unit, unit)
 
 
-def _layout(figure: go.Figure, *, x: str, height: int, legend: bool = False) -> go.Figure:
+def laid_out(figure: go.Figure, *, x: str, height: int, legend: bool = False) -> go.Figure:
+    """Give a figure the report's fonts and margins, a title of its abscissa and a height in pixels; zooming is off."""
     figure.update_layout(
         template="plotly_white",
         height=height,
@@ -59,13 +59,13 @@ def _layout(figure: go.Figure, *, x: str, height: int, legend: bool = False) -> 
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         dragmode=False,
     )
-    figure.update_xaxes(title=x, automargin=True, fixedrange=True, zeroline=False)
+    figure.update_xaxes(title_text=x, automargin=True, fixedrange=True, zeroline=False)
     figure.update_yaxes(automargin=True, fixedrange=True)
     return figure
 
 
 def _densities(outcome: Facts) -> go.Figure:
-    factor, unit, _ = _scale(outcome)
+    factor, unit, _ = scale_of(outcome)
     paint = colours(outcome)
     figure = go.Figure()
     x = [factor * value for value in outcome["density"]["x"]]
@@ -85,12 +85,12 @@ def _densities(outcome: Facts) -> go.Figure:
                 x=[factor * row["raw_mean"]],
                 y=[0],
                 mode="markers",
-                marker=_RAW | {"color": paint[row["arm"]]},
+                marker=RAW | {"color": paint[row["arm"]]},
                 showlegend=False,
                 hovertemplate=f"{row['arm']}, raw: %{{x:.4g}}<extra></extra>",
             )
     figure.update_yaxes(visible=False)
-    return _layout(figure, x=f"{outcome['name']} ({unit})", height=300, legend=True)
+    return laid_out(figure, x=f"{outcome['name']} ({unit})", height=300, legend=True)
 
 
 def _interval(figure: go.Figure, rows: Sequence[Facts], names: Sequence[str], *, factor: float, colour: str) -> None:
@@ -122,21 +122,21 @@ def _interval(figure: go.Figure, rows: Sequence[Facts], names: Sequence[str], *,
         x=[factor * value for value, _ in known],
         y=[name for _, name in known],
         mode="markers",
-        marker=_RAW | {"color": "#111827"},
+        marker=RAW | {"color": "#111827"},
         hovertemplate="%{y}, raw: %{x:.4g}<extra></extra>",
         showlegend=False,
     )
 
 
 def _effects(outcome: Facts) -> go.Figure:
-    factor, _, unit = _scale(outcome)
+    factor, _, unit = scale_of(outcome)
     figure = go.Figure()
     treatments = [row for row in outcome["arms"] if not row["is_control"]]
     paint = colours(outcome)
     for row in reversed(treatments):
         _interval(figure, [row], [row["arm"]], factor=factor, colour=paint[row["arm"]])
-    figure.add_vline(x=0, line={"color": _CONTROL_COLOUR, "dash": "dot"})
-    return _layout(figure, x=f"difference ({unit})", height=_FRAME_PIXELS + _ROW_PIXELS * len(treatments))
+    figure.add_vline(x=0, line={"color": CONTROL_COLOUR, "dash": "dot"})
+    return laid_out(figure, x=f"difference ({unit})", height=FRAME_PIXELS + ROW_PIXELS * len(treatments))
 
 
 def _bars(outcome: Facts, values: list[float], labels: list[str], x: str) -> go.Figure:
@@ -155,7 +155,7 @@ def _bars(outcome: Facts, values: list[float], labels: list[str], x: str) -> go.
         )
     )
     figure.update_xaxes(range=[0.0, _ROOM_FOR_LABELS * (max(values) or 1.0)])
-    return _layout(figure, x=x, height=_FRAME_PIXELS + _ROW_PIXELS * len(names))
+    return laid_out(figure, x=x, height=FRAME_PIXELS + ROW_PIXELS * len(names))
 
 
 def _probabilities(outcome: Facts) -> go.Figure:
@@ -166,7 +166,7 @@ def _probabilities(outcome: Facts) -> go.Figure:
 
 
 def _losses(outcome: Facts) -> go.Figure:
-    factor, _, unit = _scale(outcome)
+    factor, _, unit = scale_of(outcome)
     rows = outcome["arms"]
     figure = _bars(
         outcome,
@@ -181,7 +181,7 @@ def _losses(outcome: Facts) -> go.Figure:
 
 
 def _segments(outcome: Facts, segmentation: Facts) -> go.Figure:
-    factor, _, unit = _scale(outcome)
+    factor, _, unit = scale_of(outcome)
     paint = colours(outcome)
     figure = go.Figure()
     treatments = [row["arm"] for row in outcome["arms"] if not row["is_control"]]
@@ -192,6 +192,6 @@ def _segments(outcome: Facts, segmentation: Facts) -> go.Figure:
             name = f"{level['level']} · {arm}"
             names.append(name)
             _interval(figure, [row], [name], factor=factor, colour=paint[arm])
-    figure.add_vline(x=0, line={"color": _CONTROL_COLOUR, "dash": "dot"})
+    figure.add_vline(x=0, line={"color": CONTROL_COLOUR, "dash": "dot"})
     figure.update_yaxes(categoryorder="array", categoryarray=names)
-    return _layout(figure, x=f"difference ({unit})", height=_FRAME_PIXELS + _ROW_PIXELS * len(names))
+    return laid_out(figure, x=f"difference ({unit})", height=FRAME_PIXELS + ROW_PIXELS * len(names))

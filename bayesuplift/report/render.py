@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import plotly.graph_objects as go
 import plotly.io
 from plotly.offline import get_plotlyjs
 
@@ -15,6 +16,7 @@ from bayesuplift.errors import ArgumentError, listed
 from bayesuplift.files import whole_or_nothing
 from bayesuplift.report.content import Report
 from bayesuplift.report.figures import figures
+from bayesuplift.report.segment_figures import segment_figures
 
 _CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 
@@ -51,17 +53,20 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
 
 def to_html(facts: Mapping[str, Any]) -> str:
     """Write the facts as one HTML page with its figures and the program that draws them."""
-    drawn = []
-    for outcome in facts["outcomes"]:
-        parts = {
-            heading: plotly.io.to_html(
-                figure, include_plotlyjs=False, full_html=False, config=_CONFIG, default_width="100%"
-            )
-            for heading, figure in figures(outcome).items()
-        }
-        drawn.append(parts)
+    drawn = [
+        {heading: _figure(figure) for heading, figure in figures(outcome).items()} for outcome in facts["outcomes"]
+    ]
+    of_segments = [
+        [{"caption": one.caption, "alt": one.alt, "html": _figure(one.figure)} for one in segment_figures(outcome)]
+        for outcome in facts["outcomes"]
+    ]
     page = _template("report.html.jinja", escape=True)
-    return page.render(**facts, drawn=drawn, plotly_program=get_plotlyjs())
+    return page.render(**facts, drawn=drawn, of_segments=of_segments, plotly_program=get_plotlyjs())
+
+
+def _figure(figure: go.Figure) -> str:
+    """One figure as a part of the page."""
+    return str(plotly.io.to_html(figure, include_plotlyjs=False, full_html=False, config=_CONFIG, default_width="100%"))
 
 
 def _cell(text: str) -> str:

@@ -17,19 +17,20 @@ def shown(row: Mapping[str, Any], kind: Kind) -> dict[str, str]:
     control = bool(row["is_control"])
     return {
         "n": f"{row['n']:,}" if "n" in row else _NOTHING,
-        "raw_mean": _text(row, "raw_mean", level),
-        "raw_difference": _NOTHING if control else _text(row, "raw_difference", amount),
-        "raw_relative_lift": _NOTHING if control else _text(row, "raw_relative_lift", wording.lift),
-        "mean_outcome": _with_interval(row, "mean_outcome", level),
-        "difference": _NOTHING if control else _with_interval(row, "difference", amount),
-        "relative_lift": _NOTHING if control else _with_interval(row, "relative_lift", wording.lift),
-        "prob_beats_control": _NOTHING if control else _text(row, "prob_beats_control", wording.probability),
-        "prob_best": _text(row, "prob_best", wording.probability),
-        "expected_loss": _text(row, "expected_loss", partial(wording.loss, kind=kind)),
+        "raw_mean": as_text(row, "raw_mean", level),
+        "raw_difference": _NOTHING if control else as_text(row, "raw_difference", amount),
+        "raw_relative_lift": _NOTHING if control else as_text(row, "raw_relative_lift", wording.lift),
+        "mean_outcome": with_interval(row, "mean_outcome", level),
+        "difference": _NOTHING if control else with_interval(row, "difference", amount),
+        "relative_lift": _NOTHING if control else with_interval(row, "relative_lift", wording.lift),
+        "prob_beats_control": _NOTHING if control else as_text(row, "prob_beats_control", wording.probability),
+        "prob_best": as_text(row, "prob_best", wording.probability),
+        "expected_loss": as_text(row, "expected_loss", partial(wording.loss, kind=kind)),
     }
 
 
-def _text(row: Mapping[str, Any], name: str, write: _Writer) -> str:
+def as_text(row: Mapping[str, Any], name: str, write: _Writer) -> str:
+    """Write one quantity of a row with its error `<name>_mcse`, if it has one."""
     if name not in row:
         return _NOTHING
     if row[name] is None:
@@ -42,8 +43,9 @@ def _text(row: Mapping[str, Any], name: str, write: _Writer) -> str:
     return f"{text} {wording.plus_minus(scale * error)}"
 
 
-def _with_interval(row: Mapping[str, Any], name: str, write: _Writer) -> str:
+def with_interval(row: Mapping[str, Any], name: str, write: _Writer) -> str:
+    """Write one quantity of a row and, in brackets, the ends of its interval."""
     if f"{name}_lower" not in row:
-        return _text(row, name, write)
+        return as_text(row, name, write)
     ends = (write(row[f"{name}_{end}"], error=row.get(f"{name}_{end}_mcse") or 0.0) for end in ("lower", "upper"))
-    return f"{_text(row, name, write)} [{', '.join(ends)}]"
+    return f"{as_text(row, name, write)} [{', '.join(ends)}]"

@@ -6,6 +6,7 @@ import pytest
 from bayesuplift.analysis_file import prior_of, read_analysis
 from bayesuplift.analysis_sections import ModelSection
 from bayesuplift.errors import AnalysisError, ArgumentError, MissingFileError
+from bayesuplift.estimands.value import Economics
 from bayesuplift.priors import HurdlePrior, LogAmountPrior, NormalPrior, RatePrior
 from tests.support.analyses import ANALYSIS, written
 
@@ -51,7 +52,11 @@ def test_primary_outcomes_come_first(tmp_path: Path) -> None:
         ),
         ('kind = "binary"', 'kind = "binary"\ncovariate = "before"', r"covariate is given for a binary outcome"),
         ('kind = "binary"', 'kind = "binary"\nstatistics = ["n"]', r"expected a table of statistic = column"),
-        ('kind = "binary"', 'kind = "binary"\nengine = "mcmc"', r"engine = 'mcmc'. Choices: closed_form, direct, nuts"),
+        (
+            'kind = "binary"',
+            'kind = "binary"\nengine = "mcmc"',
+            r"engine = 'mcmc'. Choices: closed_form, direct, hmc, nuts",
+        ),
         ("seed = 7", "seed = -1", r"seed = -1; expected a whole number from 0"),
         ('name = "order"', 'name = ""', r"name is empty"),
         ('trials = "n"', 'trials = "n"\nunit = "u"', r"with trials, a row holds statistics"),
@@ -145,6 +150,49 @@ def test_a_prior_is_made_from_its_table() -> None:
 def test_what_is_no_prior_of_the_family_is_refused(family: type, table: dict[str, Any], told: str) -> None:
     with pytest.raises((AnalysisError, ArgumentError), match=told):
         prior_of(family, table, "prior")
+
+
+MONEY = "\n[economics]\nvalue_per_outcome = { order = 4.0 }\ncost_per_unit = { offer = 0.1 }\n"
+REFUND = '\n[[outcome]]\nname = "refund"\nkind = "binary"\nthreshold_of_caring = 0.01\nhigher_is_better = false\n'
+
+
+def test_economics_are_of_the_outcomes_that_they_name(tmp_path: Path) -> None:
+    analysis = read_analysis(written(tmp_path, analysis=ANALYSIS + REFUND + MONEY))
+    found = {one.name: analysis.economics_of(one) for one in analysis.outcomes}
+    assert found == {"order": Economics(4.0, {"offer": 0.1}), "refund": None}
+    assert read_analysis(written(tmp_path)).economics_of(analysis.outcomes[0]) is None
+
+
+def test_one_outcome_takes_one_number(tmp_path: Path) -> None:
+    text = ANALYSIS + "\n[economics]\nvalue_per_outcome = 4\ncost_per_unit = 0.1\n"
+    analysis = read_analysis(written(tmp_path, analysis=text))
+    assert analysis.economics_of(analysis.outcomes[0]) == Economics(4.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("order = 4.0", "ordr = 4.0", r"no outcome named 'ordr'. Outcomes: order, refund. Did you mean 'order'"),
+        ("offer = 0.1", "ofer = 0.1", r"no arm named 'ofer'. Arms: control, offer. Did you mean 'offer'"),
+        ("{ order = 4.0 }", "4.0", r"value_per_outcome = 4, and there are 2 outcomes"),
+        ("{ order = 4.0 }", '"much"', r"value_per_outcome = 'much'; expected a table of outcome = money"),
+        ("{ offer = 0.1 }", '{ offer = "dear" }', r"expected a table of arm = money, or a number"),
+        ("order = 4.0", "order = 0", r"order: value_per_outcome = 0"),
+        ("order = 4.0", "refund = 4.0", r"'refund' is 4, and its higher_is_better is false"),
+        ("order = 4.0", "order = -4.0", r"'order' is -4, and its higher_is_better is true"),
+        (
+            "cost_per_unit",
+            "cost_per_units",
+            r"\[economics\]: unknown key .cost_per_units.*Did you mean 'cost_per_unit'",
+        ),
+        ("\ncost_per_unit = { offer = 0.1 }", "", r"\[economics\]: cost_per_unit missing"),
+    ],
+)
+def test_money_for_what_there_is_not_is_refused_by_name(tmp_path: Path, old: str, new: str, told: str) -> None:
+    text = ANALYSIS + REFUND + MONEY
+    assert old in MONEY
+    with pytest.raises(AnalysisError, match=told):
+        read_analysis(written(tmp_path, analysis=text.replace(old, new)))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -15,11 +15,13 @@ from bayesuplift.errors import (
     ArmNotFoundError,
     BayesupliftError,
     MissingFileError,
+    PosteriorError,
     UnreadableFileError,
 )
 from bayesuplift.report.render import to_html, to_markdown
 from bayesuplift.workflow import FILES, check, output_folder, write_results
 from tests.support.analyses import ANALYSIS, COUNTS, written
+from tests.support.factored import factored
 
 
 def test_an_analysis_decides_as_the_functions_it_calls(tmp_path: Path) -> None:
@@ -303,12 +305,102 @@ def test_segments_that_cannot_be_fitted_are_left_out_and_named(tmp_path: Path, m
     assert report.notes == ("spend by place is left out: nothing to learn from",)
 
 
+TERMS = ANALYSIS.replace('kind = "binary"', 'kind = "binary"\nmodel = "partial_pooling"')
+
+
+def with_terms(model: str, cells: bu.Cells, **options: Any) -> xr.DataTree:
+    """A posterior as of a model with a term for every factor: rates around the raw ones."""
+    del options
+    observed = cells.statistics
+    assert "segment" in observed.dims, f"{model} is fitted to all factors at once"
+    raw = (observed["total"] / observed["n"]).to_numpy()
+    draws = np.random.default_rng(11).normal(raw, 0.005, (4, 250, *raw.shape))
+    tree = factored(
+        draws,
+        factors={name: list(map(str, observed[name].to_numpy())) for name in cells.factors},
+        arms=cells.design.arms,
+        observed={str(name): values for name, values in observed.data_vars.items()},
+        model=model,
+        kind="binary",
+        outcome=cells.outcome,
+        pooled="segment",
+    )
+    posterior = tree["posterior"].to_dataset()
+    tree["posterior"] = xr.DataTree(posterior.assign(effect_scale=("term", np.ones(len(cells.factors) + 1))))
+    return tree
+
+
+def test_a_posterior_with_a_term_for_every_factor_is_fitted_once_and_speaks_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = []
+
+    def once(model: str, cells: bu.Cells, **options: Any) -> xr.DataTree:
+        fitted.append(model)
+        return with_terms(model, cells, **options)
+
+    monkeypatch.setattr("bayesuplift.workflow.fit", once)
+    (result,) = bu.analyze(written(tmp_path, analysis=TERMS)).outcomes
+    assert fitted == ["partial_pooling_binary"]
+    (by_channel,) = result.segmentations
+    # the same draws, averaged: what is said of the levels and of everybody agrees to rounding
+    for name in ("prob_best", "expected_loss", "difference"):
+        np.testing.assert_allclose(by_channel.choice.overall[name], result.choice.overall[name], rtol=1e-12, atol=1e-15)
+    assert by_channel.posterior.attrs["grouped_by"] == "channel"
+    assert len(write_results(tmp_path / "out", bu.analyze(written(tmp_path, analysis=TERMS)))) == 4
+    assert bu.load(tmp_path / "out" / "posterior.nc", "order by channel").attrs["pooled"] == "segment"
+
+
+def test_pooled_conclusions_are_worded_as_pooled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bayesuplift.workflow.fit", with_terms)
+    facts = bu.analyze(written(tmp_path, analysis=TERMS)).facts()
+    for text in (to_markdown(facts), to_html(facts)):
+        assert "Who responds" in text
+        assert "are pooled" in text
+        assert "without pooling" not in text
+
+
+def test_economics_reach_the_report_of_their_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bayesuplift.workflow.fit", with_terms)
+    money = "\n[economics]\nvalue_per_outcome = 4.0\ncost_per_unit = { offer = 0.1 }\n"
+    (outcome,) = bu.analyze(written(tmp_path, analysis=TERMS + money)).facts()["outcomes"]
+    assert outcome["responders"]["breakeven"] == {"offer": 0.025}
+    assert outcome["responders"]["question"] == "P(effect > breakeven)"
+
+
+def test_a_cost_of_an_arm_that_is_not_in_the_data_is_refused_before_anything_is_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> xr.DataTree:
+        raise AssertionError
+
+    monkeypatch.setattr("bayesuplift.workflow.fit", never)
+    money = "\n[economics]\nvalue_per_outcome = 4.0\ncost_per_unit = { ofer = 0.1 }\n"
+    unnamed = TERMS.replace("intended_split = { control = 1, offer = 1 }\n", "")
+    for run in (bu.analyze, check):
+        with pytest.raises(ArmNotFoundError, match="Did you mean 'offer'"):
+            run(written(tmp_path, analysis=unnamed + money))
+
+
+@pytest.mark.filterwarnings("ignore::bayesuplift.errors.DataWarning")
+def test_a_posterior_that_cannot_be_checked_against_its_data_is_reported_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: Any, **__: Any) -> None:
+        raise PosteriorError("it lacks log_mean")
+
+    monkeypatch.setattr("bayesuplift.workflow.predictive_check", refusing)
+    report = bu.analyze(written(tmp_path))
+    assert report.outcomes[0].model_checks == ()
+    assert report.notes == ("order is not checked against the data it was fitted to: it lacks log_mean",)
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
         ('model = "normal_adjusted"', "adjusts for a covariate; name its column"),
         ('model = "normall"', "Did you mean 'normal'"),
-        ('engine = "closed_form"', "engine = 'closed_form'; model 'hurdle_lognormal' has direct, nuts"),
+        ('engine = "closed_form"', "engine = 'closed_form'; model 'hurdle_lognormal' has direct, "),
         ("prior = { alpha = 1 }", "HurdlePrior has no 'alpha'"),
     ],
 )
