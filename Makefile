@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+NUTPIE := .venv-nutpie
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS := .ci/constraints-$(VERSION).txt
 # PySpark is 450 MB, and of no use without a Java to start.
 SPARK = $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 && echo --group spark)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check setup bench calibrate pins clean
+.PHONY: help demo test check setup bench bench-pooling study-pooling calibrate pins clean
 
 help:
 	@echo "make demo       install what the package needs and decide a real e-mail test (out/demo/report.html)"
@@ -18,6 +19,7 @@ help:
 	@echo "make check      lint, types, layers and dependencies"
 	@echo "make calibrate  the full calibration of every model; writes models/*/reference.json"
 	@echo "make bench      the tables of benchmarks/README.md, rivals included"
+	@echo "make bench-pooling  samplers of the pooled model against PyMC's and nutpie's; study-pooling: coverage"
 	@echo "make pins       resolve the constraints files again"
 
 $(CONSTRAINTS):
@@ -60,6 +62,17 @@ $(BENCH)/.ready: benchmarks/requirements.txt
 bench: $(VENV)/.test $(BENCH)/.ready
 	$(BIN)/python benchmarks/run.py
 
+$(NUTPIE)/.ready: benchmarks/requirements-nutpie.txt
+	test -x $(NUTPIE)/bin/python || $(PYTHON) -m venv $(NUTPIE)
+	$(NUTPIE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+bench-pooling: $(VENV)/.test $(NUTPIE)/.ready
+	$(BIN)/python -m benchmarks.partial_pooling
+
+study-pooling: $(VENV)/.test
+	nice -n 10 $(BIN)/python -m benchmarks.pooling_study --write
+
 pins: $(VENV)/.runtime
 	$(PIP) --group pins
 	for version in 3.11 3.12 3.13; do \
@@ -69,4 +82,4 @@ pins: $(VENV)/.runtime
 	done
 
 clean:
-	rm -rf $(VENV) $(BENCH) out dist
+	rm -rf $(VENV) $(BENCH) $(NUTPIE) out dist
