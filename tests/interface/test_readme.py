@@ -30,9 +30,11 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     past = pd.DataFrame({"log_lift": rng.normal(rng.normal(0.0, 0.02, 60), errors), "error": errors})
     monkeypatch.chdir(tmp_path)
     past.to_csv("past.csv", index=False)
+    target = {"merchandise": "womens", "newbie": "1", "channel": ["Web", "App"], "zip_area": "Urban", "n": [80.0, 20.0]}
+    pd.DataFrame(target).to_csv("target.csv", index=False)
     names: dict[str, object] = {"frame": pd.DataFrame({"arm": arm, "spend": spend, "spend_before": before})}
     examples = blocks("python")
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)  # noqa: S102 -- our own README
     assert capsys.readouterr().out.startswith("Choose Mens E-Mail on visit")
