@@ -194,9 +194,10 @@ def test_units_in_batches_give_the_posterior_of_all_at_once(name: str) -> None:
     parts = [cells_of_units(name, table[batch == k]) for k in range(4)]
     merged = parts[0].merge(*parts[1:])
     assert merged == replace(whole, quantiles=None)
-    tree = fitted(name, engine)
-    again = bu.fit(name, merged, seed=int(tree.attrs["seed"]), engine=engine, draws=draws_a_chain(engine))
-    np.testing.assert_allclose(mean_outcome(again), mean_outcome(tree), rtol=1e-8)  # sums in another order
+    # sums in another order, whose rounding a Markov chain amplifies step by step, so that few are taken
+    length = {"warmup": 25, "draws": 25, "sensitivity": False} if engine == "hmc" else {"draws": DRAWS}
+    at_once, again = (bu.fit(name, one, seed=5, engine=engine, progress=False, **length) for one in (whole, merged))
+    np.testing.assert_allclose(mean_outcome(again), mean_outcome(at_once), rtol=1e-8)
 
 
 def split_into(batches: int, *, seed: int) -> pd.DataFrame:

@@ -51,6 +51,7 @@ RUNS: Final = {
     "exchangeable_rates": Run(target_accept=0.95, options={"centred": False}),
     **{name: Run(options={"centred": False}) for name in POOLED},
     "partial_pooling_binary": Run(target_accept=0.95, options={"centred": False}),
+    "partial_pooling_count": Run(draws=12_000, target_accept=0.97, options={"centred": False}),
     "portfolio": Run(draws=50_000, target_accept=0.97, options={"centred": False}),
 }
 """Models that need another run than the usual one."""
