@@ -82,6 +82,6 @@ class RisingNegativeBinomial(dist.Distribution):
         sums = jnp.cumsum(jnp.log(self.concentration[:, None] + self.steps), axis=1)
         table = jnp.concatenate([jnp.zeros_like(sums[:, :1]), sums], axis=1)
         size = self.concentration[self.group]
-        spread = jnp.log(size + self.expected)
-        rest = size * (jnp.log(size) - spread) + value * (jnp.log(self.expected) - spread)
+        # log1p: near Poisson's law the size is large, and a difference of logarithms would cancel
+        rest = value * jnp.log(self.expected / (size + self.expected)) - size * jnp.log1p(self.expected / size)
         return table[self.group, jnp.asarray(value, int)] + rest - jax.scipy.special.gammaln(value + 1.0)

@@ -11,12 +11,15 @@ from typing import Any, Final
 
 import jax
 import numpy as np
+import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 from numpyro import handlers
 from scipy.stats import binomtest
 from tqdm import tqdm
 
 import bayesuplift as bu
+from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
 from bayesuplift.inference import direct, many_chains, nuts
 from bayesuplift.inference.density import Data, conditioned, given
@@ -86,11 +89,24 @@ def _with(template: Data, observed: dict[str, np.ndarray]) -> Data:
     if "value" in observed:
         table = template.frequencies
         assert table is not None
-        return replace(template, frequencies=table.assign(value=observed["value"]))
+        table = table.assign(value=observed["value"])
+        return replace(template, frequencies=table, statistics=_counted(template, table))
     statistics = template.statistics
     return replace(
         template, statistics=statistics.assign({k: statistics[k].copy(data=part) for k, part in observed.items()})
     )
+
+
+def _counted(template: Cells, table: pd.DataFrame) -> xr.Dataset:
+    """The statistics of the cells with the totals and squared deviations of a frequency table."""
+    statistics, shape = template.statistics, template.n.shape
+    cell = table["segment"].to_numpy() * shape[-1] + table["arm"].to_numpy()
+    value, times = table["value"].to_numpy(), table["n"].to_numpy()
+    total = np.bincount(cell, weights=times * value, minlength=template.n.size)
+    mean = total / np.maximum(template.n.ravel(), 1)
+    squares = np.bincount(cell, weights=times * (value - mean[cell]) ** 2, minlength=template.n.size)
+    made = {"total": total, "sum_squared_deviations": squares}
+    return statistics.assign({k: statistics[k].copy(data=part.reshape(shape)) for k, part in made.items()})
 
 
 def log_likelihood(name: str, data: tuple[Data, ...], sites: Sites) -> NDArray[np.float64]:
@@ -107,7 +123,7 @@ def log_likelihood(name: str, data: tuple[Data, ...], sites: Sites) -> NDArray[n
             for one in trace.values()
             if one["type"] == "sample" and one["is_observed"]
         ]
-        return jax.numpy.stack(scaled).sum()
+        return sum(scaled[1:], start=scaled[0])
 
     with jax_session():
         every = jax.vmap(jax.vmap(one, in_axes=(0, 0)), in_axes=(None, 0))
@@ -115,7 +131,16 @@ def log_likelihood(name: str, data: tuple[Data, ...], sites: Sites) -> NDArray[n
 
 
 def _stacked(data: tuple[Data, ...]) -> Any:
-    return jax.tree.map(lambda *parts: np.stack(parts), *(given(one) for one in data))
+    return _piled([given(one) for one in data])
+
+
+def _piled(every: list[Given]) -> Any:
+    """Worlds as one, (world, ...); tables of steps, which are as long as a world's largest count needs, as the longest."""
+    longest = max((one.values.get("frequency_steps", np.zeros(0)) for one in every), key=len)
+    for one in every:
+        if "frequency_steps" in one.values:
+            one.values["frequency_steps"] = longest
+    return jax.tree.map(lambda *parts: np.stack(parts), *every)
 
 
 def fitted_worlds(name: str, worlds: Worlds, engine: Engine, *, prior: Any = None) -> Sites:
@@ -141,7 +166,7 @@ def _by_nuts(name: str, worlds: Worlds, prior: Any) -> Sites:
     chain, numbers = nuts.compiled(name, _NUTS_WARMUP), Given.of_prior(prior)
     with jax_session():
         keys = jax.random.split(jax.random.key(20140930), (len(worlds.data), 1))
-        data = jax.tree.map(lambda *parts: np.stack(parts), *(prepared(registered()[name], one) for one in worlds.data))
+        data = _piled([prepared(registered()[name], one) for one in worlds.data])
         start = jax.jit(jax.vmap(chain.start, in_axes=(0, 0, None)))
 
         def advanced(steps: int) -> Any:
