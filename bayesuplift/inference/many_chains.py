@@ -66,7 +66,7 @@ def sample(
         drawn = {}
         for name, numbers in others:
             walk.under(numbers)
-            walk.settle(further["warmup"])
+            walk.warm_up(further["warmup"])
             found = sampler.sites(walk.draw(further["draws"]).position, observed, numbers)
             drawn[name] = np.asarray(found[MEAN_OUTCOME])
     stats = {"diverging": kept.diverging, "n_steps": kept.steps, "acceptance_rate": kept.acceptance}
@@ -114,7 +114,7 @@ class Walk:
         self._state = self._state._replace(potential=np.full(len(self._state.position), np.inf))
 
     def warm_up(self, steps: int) -> None:
-        """Find the posterior, the metric and the step size.
+        """Find the posterior from where the chains are, the metric and the step size.
 
         The metric is made anew after every piece, from the later half of the pieces so far; the first is no part of it,
         since chains are on their way then. The last piece finds the step size for the metric that stays.
@@ -125,11 +125,6 @@ class Walk:
             seen.append(np.asarray(self._piece(learning=1.0).position))
             if 0 < place < pieces - 1:
                 self._tuning = _scaled(self._tuning, seen[(place + 1) // 2 :])
-
-    def settle(self, steps: int) -> None:
-        """Move from one posterior to one like it: the metric stays, the step size follows."""
-        for _ in range(-(-steps // PIECE)):
-            self._piece(learning=1.0)
 
     def draw(self, steps: int) -> Piece:
         """Return what happened in the draws that are kept, (draw, chain, ...)."""

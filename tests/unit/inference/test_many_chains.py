@@ -185,9 +185,9 @@ def test_factors_of_one_level_are_fitted(shape: tuple[int, ...]) -> None:
 
 
 def test_nuts_of_the_same_program_agrees() -> None:
-    cells = dealt((3, 3), seed=seed_of("by NUTS"))
+    cells = dealt((5, 2), seed=seed_of("by NUTS"))
     many = fitted(cells, "by hmc", engine="hmc", sensitivity=False)
-    four = fitted(cells, "by NUTS", engine="nuts", warmup=500, draws=500)
+    four = fitted(cells, "by NUTS", engine="nuts", warmup=300, draws=300)
     assert four.attrs["method"].startswith("NUTS")
     assert_within_mcse(
         mean_outcome(four).values,
