@@ -60,7 +60,7 @@ $(BENCH)/.ready: benchmarks/requirements.txt
 	@touch $@
 
 bench: $(VENV)/.test $(BENCH)/.ready
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 $(NUTPIE)/.ready: benchmarks/requirements-nutpie.txt
 	test -x $(NUTPIE)/bin/python || $(PYTHON) -m venv $(NUTPIE)

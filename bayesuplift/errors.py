@@ -66,6 +66,19 @@ class DataWarning(UserWarning):
     """The data can be fitted, and hold something that the reader should know."""
 
 
+def check_whole(name: str, value: object, least: int) -> None:
+    """Refuse an argument that is no whole number, Python's or NumPy's, from `least` to the largest that 63 bits hold.
+
+    Raises
+    ------
+    ArgumentError
+        It is not; True is none.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or not least <= value < 2**63:  # type: ignore[operator]
+        raise ArgumentError(f"{name} = {value!r}; give a whole number from {least}")
+
+
 def is_finite_number(value: object) -> bool:
     """Whether an argument is a real number, Python's or NumPy's, and neither missing nor infinite; True is none.
 

@@ -85,6 +85,8 @@ class ModelSpec:
         Statistics that the data must hold beside those of their kind, and what to do to have them.
     per_exposure
         Whether the mean outcome is per unit of exposure.
+    factors
+        Whether its program is told the factors that segments are made of, which the cells must then have.
     flat_in
         In what the default prior is flat, over any range that an experiment could tell apart: the mean outcome, or its
         logarithm. A prior learned from past experiments can then take its place; None where neither is so.
@@ -100,6 +102,7 @@ class ModelSpec:
     supplies: frozenset[Estimand]
     needs: Mapping[str, str]
     per_exposure: bool
+    factors: bool
     flat_in: Flat | None
     program: Program
 
@@ -134,6 +137,7 @@ def register(
     supplies: set[Estimand],
     needs: Mapping[str, str] | None = None,
     per_exposure: bool = False,
+    factors: bool = False,
     flat_in: Flat | None = None,
 ) -> Callable[[Program], Program]:
     """Enrol a NumPyro program as a model, under its function's name; the program itself stays as it is."""
@@ -149,6 +153,7 @@ def register(
             supplies=frozenset(supplies),
             needs=MappingProxyType(dict(needs or {})),
             per_exposure=per_exposure,
+            factors=factors,
             flat_in=flat_in,
             program=program,
         )

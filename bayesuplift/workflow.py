@@ -18,14 +18,7 @@ from bayesuplift.data.checks import Check, checks_of, duplicates, missingness, r
 from bayesuplift.data.readers import read_cells, read_counts
 from bayesuplift.decisions.choice import Standards, choose_arm
 from bayesuplift.dims import POSTERIOR, TERM
-from bayesuplift.errors import (
-    AnalysisError,
-    BayesupliftError,
-    DataWarning,
-    PosteriorError,
-    UnreadableFileError,
-    listed,
-)
+from bayesuplift.errors import AnalysisError, BayesupliftError, DataWarning, UnreadableFileError, listed
 from bayesuplift.estimands.grouped import grouped
 from bayesuplift.files import folder_within
 from bayesuplift.inference.fit import Engine, engines, fit, model_for
@@ -280,17 +273,11 @@ def _decide(
             left_out.append(f"{outcome.name} by {factor} is left out: {refusal}")
         else:
             segmentations.append(found)
-    model_checks: tuple[Check, ...] = ()
-    if analysis.checks.predictive:
-        try:
-            model_checks = predictive_check(posterior, cells, seed=next(seeds))
-        except PosteriorError as refusal:  # of a model whose posterior does not hold what its kind is checked by
-            left_out.append(f"{outcome.name} is not checked against the data it was fitted to: {refusal}")
     result = OutcomeResult(
         posterior=posterior,
         choice=choice,
         role=outcome.role,
-        model_checks=model_checks,
+        model_checks=predictive_check(posterior, cells, seed=next(seeds)) if analysis.checks.predictive else (),
         segmentations=tuple(segmentations),
         economics=analysis.economics_of(outcome),
     )

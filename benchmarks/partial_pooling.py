@@ -21,9 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 
+from bayesuplift.dims import CHAIN, DRAW
+from bayesuplift.inference.vectorised import SUPERCHAINS
+from bayesuplift.posterior.diagnostics import r_hat
 from benchmarks.tables import put, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +36,6 @@ NUTPIE = str(ROOT / ".venv-nutpie" / "bin" / "python")
 RIVAL = [NUTPIE, "-m", "benchmarks.rivals.pooled_run"]
 OURS = [sys.executable, "-m", "benchmarks.partial_pooling_ours"]
 LEAST_ESS = 1500.0
-SUPERCHAINS = 4
 OUR_NAME = "bayesuplift, hmc"
 
 
@@ -117,21 +120,11 @@ def turn(engine: Engine, seed: int) -> None:
     engine.versions |= said["versions"]
     for run, found in zip(effects, (engine.ess_cold, engine.ess_warm), strict=True):
         values = np.moveaxis(run, -1, 0)
+        superchains = SUPERCHAINS if run.shape[0] > SUPERCHAINS else 0
         found.append(float(array_stats.ess(values, chain_axis=-2, draw_axis=-1, method="bulk").min()))
-        engine.r_hat.append(r_hat(values))
+        engine.r_hat.append(float(r_hat(xr.DataArray(run, dims=(CHAIN, DRAW, "effect")), superchains).max()))
         engine.means.append(values.mean((1, 2)))
         engine.errors.append(array_stats.mcse(values, chain_axis=-2, draw_axis=-1, method="mean"))
-
-
-def r_hat(values: NDArray[np.float64]) -> float:
-    """Largest rank-normalised split R-hat (effect, chain, draw); of many short chains nested R-hat of superchains."""
-    effects, chains, draws = values.shape
-    if chains <= SUPERCHAINS:
-        return float(array_stats.rhat(values, chain_axis=-2, draw_axis=-1).max())
-    grouped = values.reshape(effects, SUPERCHAINS, chains // SUPERCHAINS, draws)
-    of_chain = grouped.mean(-1)
-    within = (grouped.var(-1, ddof=1).mean(-1) + of_chain.var(-1, ddof=1)).mean(-1)
-    return float(np.sqrt(1.0 + of_chain.mean(-1).var(-1, ddof=1) / within).max())
 
 
 def agreement(one: Engine, other: Engine) -> float:

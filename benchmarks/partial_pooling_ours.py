@@ -22,37 +22,27 @@ import xarray as xr
 
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
-from bayesuplift.data.contrasts import contrasts_of
 from bayesuplift.priors import BinaryPoolingPrior
 
 MODEL = "partial_pooling_binary"
+PRIOR = ("base", "base_sd", "average_effect", "prognostic", "effect", "concentration")
 SCALE_SEED, UNITS = 20250301, 200
 
 
 def make(file: Path) -> None:
-    """Cells, contrasts and the prior's numbers on the logit scale."""
+    """Cells, and the prior's numbers as the model's twin takes them."""
     from benchmarks.hillstrom import visits  # noqa: PLC0415 - reads with engines that are not timed
 
     cells = visits()
-    coded, prior = contrasts_of(cells), BinaryPoolingPrior().resolved(cells)
-    assert prior.base is not None
-    slope = prior.base * (1.0 - prior.base)
-    numbers = {name: getattr(prior, name) / slope for name in ("base_sd", "average_effect", "prognostic", "effect")}
-    numbers |= {"base": float(np.log(prior.base / (1.0 - prior.base))), "concentration": prior.concentration}
-    arms, control = cells.design.arms, cells.design.control
-    treated = np.eye(len(arms))[:, [k for k, arm in enumerate(arms) if arm != control]]
+    prior = BinaryPoolingPrior().resolved(cells)
     file.parent.mkdir(exist_ok=True)
     written = {
-        "arms": arms,
-        "control": control,
+        "arms": cells.design.arms,
+        "control": cells.design.control,
         "factors": {name: cells.statistics[name].to_numpy().tolist() for name in cells.factors},
         "n": cells.n.tolist(),
         "total": cells.total.astype(int).tolist(),
-        "columns": coded.columns.tolist(),
-        "term": coded.term.tolist(),
-        "terms": len(coded.terms),
-        "treated": treated.tolist(),
-        "prior": numbers,
+        "prior": {name: getattr(prior, name) for name in PRIOR},
     }
     file.write_text(json.dumps(written))
 

@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import put, table
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 EXPERIMENTS = HERE / "files" / "experiments.json"
 GOLDEN = ROOT / "tests" / "golden" / "beta_comparison.json"
 RIVALS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 LOSSES_FROM = 1e-8
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 OURS = [sys.executable, str(HERE / "exact_comparison.py")]
 ENGINES: dict[str, tuple[str, list[str]]] = {
@@ -51,10 +52,6 @@ def asked(command: list[str]) -> Any:
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
 
 
 def speed(rounds: int) -> tuple[str, dict[str, str]]:
@@ -150,10 +147,7 @@ def main() -> None:
     if grouped:
         parts += ["### Rows to cells", grouped]
     text = "\n\n".join(parts)
-    readme = HERE / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    put("tables", text)
     print(text)
 
 

@@ -1,6 +1,7 @@
 """Crossed factors as columns: orthonormal contrasts of every factor's levels, over the segments."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,9 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.labels import natural_order
 from bayesuplift.dims import SEGMENT
 from bayesuplift.errors import ArgumentError
+
+_LARGEST: Final = 25_000_000
+"""Numbers in `columns`, 200 MB of them: every gradient of every chain multiplies with all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +48,19 @@ def contrasts_of(cells: Cells) -> Contrasts:
     Raises
     ------
     ArgumentError
-        The cells have no segments.
+        The cells have no segments, or so many of so many levels that the columns would not fit.
     """
     if not cells.factors:
         raise ArgumentError("cells have no segments to pool over; read them with segments=[...]")
     segments = len(cells.n)
+    columns_needed = sum(
+        len({str(level) for level in cells.statistics[factor].to_numpy()}) - 1 for factor in cells.factors
+    )
+    if segments * columns_needed > _LARGEST:
+        raise ArgumentError(
+            f"{segments:,} segments of {columns_needed + len(cells.factors):,} levels are more than factors are coded for "
+            f"({_LARGEST:,} numbers); merge levels that are rare, or leave a factor out"
+        )
     levels: list[str] = []
     blocks, columns, term = [], [np.zeros((segments, 0))], []
     for position, factor in enumerate(cells.factors):

@@ -10,9 +10,9 @@ from bayesuplift.data.grid import segments_of
 from bayesuplift.data.labels import segment_label
 from bayesuplift.dims import ARM, CHAIN, DRAW, SEGMENT, N
 from bayesuplift.errors import ArgumentError
-from bayesuplift.estimands.factors import chosen_factors, factors_of, levels_of, place_of
 from bayesuplift.estimands.population import observed_weights, population_weights
 from bayesuplift.estimands.scales import Scale, contrasted, weighted
+from bayesuplift.posterior.factors import chosen_factors, factors_of, levels_of, place_of
 from bayesuplift.posterior.schema import mean_outcome, validate
 
 

@@ -8,11 +8,11 @@ from scipy.special import logit
 
 from bayesuplift.dims import ARM, CHAIN, DRAW, N
 from bayesuplift.errors import ArgumentError, is_finite_number, listed
-from bayesuplift.estimands.factors import place_of
 from bayesuplift.estimands.population import population_weights
 from bayesuplift.estimands.scales import contrasted
 from bayesuplift.estimands.summary import equal_tails
 from bayesuplift.posterior.diagnostics import effective_draws, event_error, monte_carlo_error, quantile_error
+from bayesuplift.posterior.factors import place_of
 from bayesuplift.posterior.schema import arms, mean_outcome, validate
 
 _SHARE: Final = 0.1

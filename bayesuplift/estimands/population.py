@@ -7,8 +7,8 @@ import xarray as xr
 
 from bayesuplift.dims import ARM, EXPOSURE, SEGMENT, UNIT, N
 from bayesuplift.errors import ArgumentError, PosteriorError, listed
-from bayesuplift.estimands.factors import place_of
 from bayesuplift.estimands.poststratification import table_weights
+from bayesuplift.posterior.factors import place_of
 from bayesuplift.posterior.schema import observed_cells
 
 

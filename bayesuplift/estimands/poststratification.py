@@ -22,7 +22,7 @@ from bayesuplift.data.validation import (
 )
 from bayesuplift.dims import SEGMENT
 from bayesuplift.errors import ColumnNotFoundError, DataError, PosteriorError, did_you_mean, listed
-from bayesuplift.estimands.factors import as_called, factors_of, levels_of
+from bayesuplift.posterior.factors import as_called, factors_of, levels_of
 
 _SHOWN: Final = 3
 

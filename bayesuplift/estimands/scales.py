@@ -6,7 +6,7 @@ import xarray as xr
 
 from bayesuplift.dims import ARM, N
 from bayesuplift.errors import ArgumentError, did_you_mean, listed
-from bayesuplift.estimands.factors import place_of
+from bayesuplift.posterior.factors import place_of
 from bayesuplift.posterior.schema import arms
 
 Scale = Literal["difference", "relative", "mean_outcome"]

@@ -20,8 +20,11 @@ Data = Cells | Effects
 _FEWEST_STEPS = 64
 
 
-def given(data: Data) -> Given:
-    """The statistics of the data as a program takes them.
+def given(spec: ModelSpec, data: Data) -> Given:
+    """The statistics of the data as a model's program takes them.
+
+    With factors also their `design`, a `Given` of its own: `columns`, `basis` and `term` of `Contrasts`, and `treated`
+    (arm, treatment), 1 where an arm is the treatment.
 
     For counts also the frequency table, by row: `value`, `frequency_exposure`, `frequency_n`, and `frequency_cell`, the
     position of its cell in the flattened ([segment], arm); and `frequency_steps`, 0, 1, 2, ... past the largest count, as
@@ -39,7 +42,8 @@ def given(data: Data) -> Given:
         )
         values["frequency_n"] = table["n"].to_numpy().astype(np.float64)
         values["frequency_cell"] = table[SEGMENT].to_numpy() * sizes[ARM] + table[ARM].to_numpy()
-    if isinstance(data, Cells) and data.factors:
+    if spec.factors:
+        assert isinstance(data, Cells)
         values["design"] = _design(data)
     return Given(values, sizes)
 
@@ -81,20 +85,8 @@ class Sites:
     latent: tuple[str, ...]
 
 
-_KNOWN: dict[Any, Sites] = {}
-
-
-def shape_of(*given: Any) -> Any:
-    """Structure and shapes of what a program is given, to look up what depends on nothing else."""
-    leaves, structure = jax.tree.flatten(given)
-    return structure, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
-
-
 def sites_of(spec: ModelSpec, data: Given, prior: Any) -> Sites:
     """Trace the conditioned program, its values abstract: nothing is computed, let alone compiled."""
-    key = spec.program, shape_of(data, prior)
-    if key in _KNOWN:
-        return _KNOWN[key]
     trace: dict[str, Any] = {}
 
     def run() -> None:
@@ -111,7 +103,7 @@ def sites_of(spec: ModelSpec, data: Given, prior: Any) -> Sites:
         for name, site in trace.items()
         if site["type"] == "deterministic" or name in latent
     }
-    return _KNOWN.setdefault(key, Sites(dims, latent))
+    return Sites(dims, latent)
 
 
 def log_prior(program: Program, data: Given, prior: Any) -> Callable[[Mapping[str, jax.Array]], jax.Array]:

@@ -43,6 +43,6 @@ def solve(
         found[name] = {site: values.reshape(chains, draws, *values.shape[1:]) for site, values in sites.items()}
     stated, *others = priors
     with jax_session():
-        posterior = labelled(spec, data, given(data), Given.of_prior(priors[stated]), found[stated])
+        posterior = labelled(spec, data, given(spec, data), Given.of_prior(priors[stated]), found[stated])
     other = alternatives(posterior, {name: found[name][MEAN_OUTCOME] for name in others}, priors)
     return {POSTERIOR: posterior, ALTERNATIVES: other}

@@ -11,7 +11,7 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA, SEGMENT, Kind
-from bayesuplift.errors import ArgumentError, FrameTypeError, listed
+from bayesuplift.errors import ArgumentError, FrameTypeError, check_whole, listed
 from bayesuplift.inference import conjugate, direct, many_chains, nuts
 from bayesuplift.inference.density import Data
 from bayesuplift.inference.pooled_coordinates import POOLED
@@ -28,19 +28,10 @@ _METHODS: dict[Engine, str] = {
     "hmc": "HMC, many chains stepped together (NumPyro program)",
     "nuts": "NUTS (NumPyro)",
 }
-_LENGTHS = {
-    False: {"chains": 4, "draws": 1000, "warmup": 1000},
-    True: {"chains": 32, "draws": 125, "warmup": 150},
-}
-"""Length of a run, by whether its chains are many."""
-_LARGEST_SEED = 2**63 - 1
+_LENGTH = {"chains": 4, "draws": 1000, "warmup": 1000}
+_LENGTH_OF_MANY = {"chains": 32, "draws": 125, "warmup": 150}
 PARTIAL_POOLING = "partial_pooling"
-_POOLED_BY_KIND: dict[Kind, str] = {
-    "binary": "partial_pooling_binary",
-    "continuous": "partial_pooling_normal",
-    "count": "partial_pooling_count",
-    "revenue": "partial_pooling_revenue",
-}
+"""Name that stands for the partially pooled model of the outcome's kind."""
 
 
 def fit(
@@ -79,8 +70,8 @@ def fit(
     progress
         Whether to show a progress bar on standard error; by default only when that is a terminal.
     sensitivity
-        Whether "hmc" draws under the alternative priors, too: a sensitivity table of decisions needs it, and it takes about
-        as long as the fit itself.
+        Whether "hmc" draws under the alternative priors, too: a sensitivity table of decisions needs it, and it takes more
+        steps than the fit itself.
 
     Returns
     -------
@@ -129,21 +120,18 @@ def fit(
     if not (still := _failed(careful)):
         return careful
     why = f"{_METHODS['hmc']} was not trusted: {failed} With smaller steps: {still}"
-    return by("nuts", _LENGTHS[False], fallback=why)
+    return by("nuts", _LENGTH, fallback=why)
 
 
 def _length(engine: Engine, seed: int, given: Mapping[str, int | None]) -> dict[str, int]:
     """Length of a run: the engine's own, but for what is given."""
     many = engine == "hmc"
-    length = _LENGTHS[many] | {name: value for name, value in given.items() if value is not None}
+    length = (_LENGTH_OF_MANY if many else _LENGTH) | {
+        name: value for name, value in given.items() if value is not None
+    }
     least = {"seed": 0, "chains": SUPERCHAINS if many else 1, "draws": 4, "warmup": 1}
     for name, value in {"seed": seed, **length}.items():
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | np.integer)
-            or not least[name] <= value <= _LARGEST_SEED
-        ):
-            raise ArgumentError(f"{name} = {value!r}; give a whole number from {least[name]}")
+        check_whole(name, value, least[name])
     if many and length["chains"] % SUPERCHAINS:
         raise ArgumentError(f"chains = {length['chains']}; engine 'hmc' takes a multiple of {SUPERCHAINS}")
     return length
@@ -238,7 +226,7 @@ def model_of(name: str, data: Data) -> ModelSpec:
                 f"model {name!r} takes no exposure, and units of {data.outcome!r} differ in theirs; fit "
                 f"'negative_binomial', or read the counts without exposure"
             )
-        if spec.name in POOLED and not data.factors:
+        if spec.factors and not data.factors:
             raise ArgumentError(
                 f"model {name!r} pools over segments, and the cells have none; read them with segments=[...]"
             )
@@ -263,7 +251,7 @@ def model_for(name: str, *, outcome: str, kind: Kind) -> ModelSpec:
         It is for another kind of outcome, or for other data than cells.
     """
     if name == PARTIAL_POOLING:
-        name = _POOLED_BY_KIND[kind]
+        name = next(one.name for one in registered().values() if one.factors and one.outcome == kind)
     spec = find(name)
     others = [other for other, one in registered().items() if kind in one.outcomes and one.data == "cells"]
     if spec.data != "cells":

@@ -22,7 +22,7 @@ def labelled(spec: ModelSpec, data: Data, observed: Given, prior: Any, sites: Ma
         The program names no deterministic site `mean_outcome` over dimensions of its data, or a site whose shape its plates
         do not explain: a fault of the program.
     """
-    coords: dict[Any, Any] = {**data.statistics.coords, **_pooled_labels(data)}
+    coords: dict[Any, Any] = {**data.statistics.coords, **(_labels_of_design(data) if spec.factors else {})}
     variables = {}
     for name, plates in sites_of(spec, observed, prior).dims.items():
         values = sites[name]
@@ -32,9 +32,7 @@ def labelled(spec: ModelSpec, data: Data, observed: Given, prior: Any, sites: Ma
     if MEAN_OUTCOME not in variables:
         raise TypeError(f"model {spec.name!r} names no deterministic site 'mean_outcome'")
     chains, draws = next(iter(sites.values())).shape[:2]
-    coords |= {CHAIN: np.arange(chains), DRAW: np.arange(draws)}
-    used = {dim for dims, _ in variables.values() for dim in dims}
-    return xr.Dataset(variables, coords={k: v for k, v in coords.items() if k not in _POOLED or k in used})
+    return xr.Dataset(variables, coords={CHAIN: np.arange(chains), DRAW: np.arange(draws), **coords})
 
 
 def alternatives(posterior: xr.Dataset, drawn: Mapping[str, np.ndarray], priors: Mapping[str, Any]) -> xr.Dataset:
@@ -61,13 +59,10 @@ def alternatives(posterior: xr.Dataset, drawn: Mapping[str, np.ndarray], priors:
     )
 
 
-_POOLED = (TERM, LEVEL, TREATMENT, OTHER)
-
-
-def _pooled_labels(data: Data) -> dict[str, Any]:
-    """Labels of what pooled predictors have beside segments and arms."""
-    if not isinstance(data, Cells) or not data.factors:
-        return {}
+def _labels_of_design(data: Data) -> dict[str, Any]:
+    """Labels of what a pooled predictor has beside segments and arms."""
+    assert isinstance(data, Cells)
     coded = contrasts_of(data)
     treatments = [arm for arm in data.design.arms if arm != data.design.control]
-    return {TERM: list(coded.terms), LEVEL: list(coded.levels), TREATMENT: treatments, OTHER: treatments}
+    others = {OTHER: treatments} if len(treatments) > 1 else {}  # one treatment has nothing to be correlated with
+    return {TERM: list(coded.terms), LEVEL: list(coded.levels), TREATMENT: treatments, **others}

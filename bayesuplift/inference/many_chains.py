@@ -24,8 +24,7 @@ Array = NDArray[np.float64]
 _FIRST_STEP_SIZE: Final = 0.2
 _KEPT_SAMPLERS: Final = 16
 _ACCEPTANCE: Final = {False: np.asarray(0.85), True: np.asarray(0.97)}
-_FURTHER_WARMUP: Final = 75  # steps, and draws a chain, under each prior of a sensitivity table
-_FURTHER_DRAWS: Final = 75
+_DRAWS_OF_OTHERS: Final = 75  # of a chain, under each other prior of a sensitivity table
 
 
 def sample(
@@ -41,7 +40,7 @@ def sample(
     sensitivity: bool,
     careful: bool,
 ) -> dict[str, xr.Dataset]:
-    """Draw from the posterior under the stated prior, the first of `priors`; then, from there on, under the others.
+    """Draw from the posterior under the stated prior, the first of `priors`; and, fewer draws, under each of the others.
 
     `careful` takes smaller steps, for posteriors whose curvature varies so much that the usual ones diverge.
 
@@ -50,25 +49,22 @@ def sample(
     dict
         The groups `posterior`, `sample_stats`, and, with `sensitivity`, `alternatives`.
     """
-    observed = prepared(spec, data)
-    stated, *others = {name: Given.of_prior(prior) for name, prior in priors.items()}.items()
-    others = others if sensitivity else []
-    sampler = compiled(spec.name)
+    observed, sampler = prepared(spec, data), compiled(spec.name)
+    stated, *others = priors
+    lengths = {stated: draws} | (dict.fromkeys(others, min(draws, _DRAWS_OF_OTHERS)) if sensitivity else {})
     hidden = None if progress is None else not progress
-    further = {"draws": min(draws, _FURTHER_DRAWS), "warmup": min(warmup, _FURTHER_WARMUP)}
-    with jax_session(), tqdm(total=0, desc="sampling", disable=hidden, file=sys.stderr) as bar:
-        bar.total = warmup + draws + len(others) * sum(further.values())
-        walk = Walk(sampler, jax.random.key(seed), observed, stated[1], chains=chains, bar=bar, careful=careful)
-        walk.warm_up(warmup)
-        kept = walk.draw(draws)
-        sites = jax.tree.map(np.asarray, sampler.sites(kept.position, observed, stated[1]))
-        posterior = labelled(spec, data, observed, stated[1], sites)
-        drawn = {}
-        for name, numbers in others:
-            walk.under(numbers)
-            walk.warm_up(further["warmup"])
-            found = sampler.sites(walk.draw(further["draws"]).position, observed, numbers)
-            drawn[name] = np.asarray(found[MEAN_OUTCOME])
+    found: dict[str, tuple[Piece, dict[str, Array]]] = {}
+    with jax_session(), tqdm(desc="sampling", disable=hidden, file=sys.stderr) as bar:
+        bar.total = sum(warmup + length for length in lengths.values())
+        for name, length in lengths.items():
+            # the same stream for every prior, so that a difference between them is the priors' own
+            key, numbers = jax.random.key(seed), Given.of_prior(priors[name])
+            walk = Walk(sampler, key, observed, numbers, chains=chains, bar=bar, careful=careful)
+            walk.warm_up(warmup)
+            kept = walk.draw(length)
+            found[name] = kept, walk.sites(kept.position)
+        kept, sites = found.pop(stated)
+        posterior = labelled(spec, data, observed, Given.of_prior(priors[stated]), sites)
     stats = {"diverging": kept.diverging, "n_steps": kept.steps, "acceptance_rate": kept.acceptance}
     groups = {
         POSTERIOR: posterior,
@@ -77,6 +73,7 @@ def sample(
             coords={CHAIN: np.arange(chains), DRAW: np.arange(draws)},
         ),
     }
+    drawn = {name: sites[MEAN_OUTCOME] for name, (_, sites) in found.items()}
     return groups | ({ALTERNATIVES: alternatives(posterior, drawn, priors)} if drawn else {})
 
 
@@ -102,19 +99,14 @@ class Walk:
     ) -> None:
         self._sampler, self._data, self._prior, self._bar = sampler, data, prior, bar
         to_start, self._key = jax.random.split(key)
-        self._state = sampler.start(to_start, chains, data, prior)
-        layout = sampler.layout(data, prior)
+        self._state, self._layout = sampler.start(to_start, chains, data, prior)
         first = np.asarray(np.log(_FIRST_STEP_SIZE))
-        self._tuning = Tuning(np.eye(layout.dense), np.ones(layout.size - layout.dense), first, _ACCEPTANCE[careful])
+        dense, others = self._layout.dense, self._layout.size - self._layout.dense
+        self._tuning = Tuning(np.eye(dense), np.ones(others), first, _ACCEPTANCE[careful])
         self._done = 0
 
-    def under(self, prior: Given) -> None:
-        """Go on under another prior of the same family: potentials are found anew."""
-        self._prior = prior
-        self._state = self._state._replace(potential=np.full(len(self._state.position), np.inf))
-
     def warm_up(self, steps: int) -> None:
-        """Find the posterior from where the chains are, the metric and the step size.
+        """Find the posterior, the metric and the step size.
 
         The metric is made anew after every piece, from the later half of the pieces so far; the first is no part of it,
         since chains are on their way then. The last piece finds the step size for the metric that stays.
@@ -131,12 +123,22 @@ class Walk:
         kept = [jax.tree.map(np.asarray, self._piece(learning=0.0)) for _ in range(-(-steps // PIECE))]
         return jax.tree.map(lambda *parts: np.concatenate(parts)[:steps], *kept)
 
+    def sites(self, positions: Array) -> dict[str, Array]:
+        """Sites and deterministics (chain, draw, ...) of positions (draw, chain, coordinate)."""
+        found = self._sampler.sites(positions, self._data, self._prior, layout=self._layout)
+        return {name: np.asarray(values) for name, values in found.items()}
+
     def _piece(self, *, learning: float) -> Piece:
         # a posterior that is normal in these coordinates turns by a right angle in pi / 2, the mean of these
         lengths = np.pi * van_der_corput(self._done + PIECE)[self._done :]
         to_piece, self._key = jax.random.split(self._key)
         self._state, self._tuning, piece = self._sampler.advance(
-            to_piece, self._state, self._tuning, (lengths, np.asarray(learning)), (self._data, self._prior)
+            to_piece,
+            self._state,
+            self._tuning,
+            (lengths, np.asarray(learning)),
+            (self._data, self._prior),
+            layout=self._layout,
         )
         self._done += PIECE
         self._bar.update(PIECE)

@@ -86,14 +86,11 @@ POOLED: Final[Mapping[str, Callable[[Cells], Told]]] = {
 
 def coordinates(name: str, cells: Cells, design: Given) -> Given:
     """Estimate and information of every site of a pooled model that a chain moves in other coordinates."""
-    found: dict[str, Given] = {}
-    predictors, positive = POOLED[name](cells)
+    predictors, found = POOLED[name](cells)
     for part, (value, precision, unit) in predictors.items():
-        for site, (estimate, information) in _regression(design, value, precision, _SHRUNK * unit).items():
-            found[f"{part}{site}"] = Given({"estimate": estimate, "information": information})
-    for site, (estimate, information) in positive.items():
-        found[site] = Given({"estimate": estimate, "information": information, "positive": np.ones(())})
-    return Given(found)
+        told = _regression(design, value, precision, _SHRUNK * unit)
+        found = found | {f"{part}{site}": one for site, one in told.items()}
+    return Given({site: Given(dict(zip(("estimate", "information"), one, strict=True))) for site, one in found.items()})
 
 
 def _regression(design: Given, value: Array, precision: Array, shrunk: float) -> dict[str, tuple[Array, Array]]:

@@ -1,6 +1,6 @@
 """Mean outcomes of segments that were never seen, or of any others, from the draws of a pooled model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import narwhals.stable.v2 as nw
@@ -20,14 +20,14 @@ from bayesuplift.dims import (
     DRAW,
     LEVEL,
     MEAN_OUTCOME,
+    OTHER,
     POSTERIOR,
-    RESERVED,
     SEGMENT,
     TERM,
     TREATMENT,
-    factor_name,
 )
-from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError, PosteriorError, listed
+from bayesuplift.errors import ColumnNotFoundError, DataError, PosteriorError, check_whole, listed
+from bayesuplift.posterior.factors import as_called, factors_of, levels_of
 from bayesuplift.posterior.schema import assemble, validate
 
 Array = NDArray[np.float64]
@@ -97,19 +97,18 @@ def predict(posterior: xr.DataTree, segments: Any, *, seed: int) -> xr.DataTree:
         raise PosteriorError(
             f"new segments are predicted by partially pooled models, {listed(_MEANS)}; this posterior is from '{model}'"
         )
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ArgumentError(f"seed = {seed!r}; give a whole number from 0")
+    check_whole("seed", seed, 0)
     draws = posterior[POSTERIOR].to_dataset()
-    factors = [str(name) for name, one in draws.coords.items() if one.dims == (SEGMENT,) and name not in RESERVED]
-    levels = _levels(segments, factors, draws)
+    fitted = levels_of(draws[MEAN_OUTCOME], factors_of(draws[MEAN_OUTCOME]))
+    levels = _levels(segments, fitted)
     parts, mean = _MEANS[model]
     generator = np.random.Generator(np.random.PCG64(seed))
     found = mean(
         draws, {part: _predictor(draws, part, levels, posterior.attrs["control"], generator) for part in parts}
     )
-    seen = _seen(draws, levels)
+    seen = _places(_rows(levels), _rows(fitted))
     known = draws[MEAN_OUTCOME].transpose(CHAIN, DRAW, SEGMENT, ARM).to_numpy()
-    found[:, :, seen >= 0] = known[:, :, seen[seen >= 0]]
+    found[:, :, seen >= 0] = known[:, :, seen[seen >= 0]]  # the very draws, not their logits' exponentials
     rows = range(len(seen))
     labels = [segment_label({factor: column[row] for factor, column in levels.items()}) for row in rows]
     coords = {
@@ -122,39 +121,41 @@ def predict(posterior: xr.DataTree, segments: Any, *, seed: int) -> xr.DataTree:
     return assemble({POSTERIOR: group}, {str(name): value for name, value in posterior.attrs.items()} | told)
 
 
-def _levels(segments: Any, factors: list[str], draws: xr.Dataset) -> dict[str, list[str]]:
+def _levels(segments: Any, known: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Levels of the distinct segments of the table, (segment,) for each factor, in natural order."""
-    columns = {}
-    for factor in factors:
-        called = factor.removeprefix("factor_")
-        columns[factor] = called if factor_name(called) == factor else factor
+    columns = {factor: as_called(factor) for factor in known}
     try:
         frame, schema = opened(segments, {}, tuple(columns.values()))
     except ColumnNotFoundError as error:
         raise ColumnNotFoundError(f"the segments are told by {listed(columns.values())}: {error}") from error
     diagnose(frame, [fault for column in columns.values() for fault in key_faults(column, "factor", schema[column])])
     keys = {f"k{place}": nw.col(column) for place, column in enumerate(columns.values())}
-    table = collect(frame.select(**keys).unique())
-    if not len(table["k0"]):
+    table = list(collect(frame.select(**keys).unique()).values())
+    if not len(table[0]):
         raise DataError("the table of segments has no row")
-    found = {}
-    for place, factor in enumerate(factors):
-        known = set(map(str, draws[factor].to_numpy()))
-        found[factor] = [label_among(value, known) for value in table[f"k{place}"]]
-    return segments_of(found, len(table["k0"]))[0]
+    found = {
+        factor: [label_among(value, set(labels)) for value in column]
+        for (factor, labels), column in zip(known.items(), table, strict=True)
+    }
+    return segments_of(found, len(table[0]))[0]
 
 
-def _seen(draws: xr.Dataset, levels: Mapping[str, list[str]]) -> NDArray[np.intp]:
-    """Position of each segment among those of the fit, -1 where it is new."""
-    known = list(zip(*(map(str, draws[factor].to_numpy()) for factor in levels), strict=True))
-    place = {segment: position for position, segment in enumerate(known)}
-    return np.array([place.get(segment, -1) for segment in zip(*levels.values(), strict=True)], dtype=np.intp)
+def _places(names: Sequence[Any], known: Sequence[Any]) -> NDArray[np.intp]:
+    """Position of each name among those of the fit, -1 where it is new."""
+    place = {name: position for position, name in enumerate(known)}
+    return np.array([place.get(name, -1) for name in names], dtype=np.intp)
+
+
+def _rows(levels: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
+    """Segments as tuples of their levels."""
+    return list(zip(*levels.values(), strict=True))
 
 
 def _predictor(
     draws: xr.Dataset, part: str, levels: Mapping[str, list[str]], control: str, generator: np.random.Generator
 ) -> Array:
     """Linear predictor (chain, draw, segment, arm)."""
+    fitted = levels_of(draws[MEAN_OUTCOME], levels)
     needed = [f"{part}{site}" for site in ("base", "average_effect", "prognostic_scale", "effect_scale")]
     absent = [site for site in needed if site not in draws]
     if absent:
@@ -164,14 +165,14 @@ def _predictor(
     prognosis = np.repeat(drawn.values("base")[..., None], count, axis=-1)
     effect = np.repeat(drawn.values("average_effect", TREATMENT)[:, :, None, :], count, axis=2)
     for factor, column in levels.items():
-        places, names = _places([f"{factor}={level}" for level in column], list(map(str, draws[LEVEL].to_numpy())))
-        of_factor = len({str(level) for level in draws[factor].to_numpy()})
-        own, treated = drawn.deviations("level", names, places, factor, spread=1.0 + 1.0 / of_factor)
+        names, known = [f"{factor}={level}" for level in column], list(map(str, draws[LEVEL].to_numpy()))
+        spread = 1.0 + 1.0 / len(set(fitted[factor]))
+        own, treated = drawn.deviations(LEVEL, names, _places(names, known), factor, spread=spread)
         prognosis += own
         effect += treated
     if SEGMENT in draws[TERM].to_numpy():
-        rows = list(zip(*levels.values(), strict=True))
-        own, treated = drawn.deviations("segment", rows, _seen(draws, levels), SEGMENT, spread=1.0)
+        rows = _rows(levels)
+        own, treated = drawn.deviations(SEGMENT, rows, _places(rows, _rows(fitted)), SEGMENT, spread=1.0)
         prognosis += own
         effect += treated
     full = np.repeat(prognosis[..., None], draws.sizes[ARM], axis=-1)
@@ -180,25 +181,18 @@ def _predictor(
     return full
 
 
-def _places(labels: list[str], known: list[str]) -> tuple[NDArray[np.intp], list[str]]:
-    place = {label: position for position, label in enumerate(known)}
-    return np.array([place.get(label, -1) for label in labels], dtype=np.intp), labels
-
-
 class _Drawn:
     """Sites of one predictor, and draws of what they leave open."""
 
     def __init__(self, draws: xr.Dataset, part: str, generator: np.random.Generator) -> None:
         self._draws, self._part, self._generator = draws, part, generator
         treatments = draws.sizes[TREATMENT]
-        self._cholesky = np.ones((1, 1, 1, 1)) if treatments == 1 else self._values("effect_cholesky")
+        alone = np.ones((1, 1, 1, 1))
+        self._cholesky = alone if treatments == 1 else self.values("effect_cholesky", TREATMENT, OTHER)
 
     def values(self, site: str, *dims: str) -> Array:
         """Draws of a site (chain, draw, ...)."""
         return np.asarray(self._draws[f"{self._part}{site}"].transpose(CHAIN, DRAW, *dims).to_numpy(), dtype=np.float64)
-
-    def _values(self, site: str) -> Array:
-        return np.asarray(self._draws[f"{self._part}{site}"].transpose(CHAIN, DRAW, ...).to_numpy(), dtype=np.float64)
 
     def deviations(
         self, over: str, names: list[Any], places: NDArray[np.intp], term: str, *, spread: float
@@ -208,7 +202,7 @@ class _Drawn:
         Parameters
         ----------
         over
-            "level" or "segment".
+            The dimension: levels or segments.
         names, places
             Name of what each row has, and its position among those of the fit, -1 where it is new.
         term

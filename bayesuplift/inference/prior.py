@@ -10,7 +10,7 @@ from numpyro import handlers
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
 from bayesuplift.dims import POSTERIOR
-from bayesuplift.errors import ArgumentError
+from bayesuplift.errors import check_whole
 from bayesuplift.inference.density import conditioned, given
 from bayesuplift.inference.fit import chosen_prior, model_of, provenance_of
 from bayesuplift.inference.labelled import labelled
@@ -48,10 +48,9 @@ def draw_prior(model: str, data: Cells | Effects, *, seed: int, prior: Any = Non
     """
     spec = model_of(model, data)
     stated = chosen_prior(spec, prior, data)
-    for name, value, least in (("seed", seed, 0), ("draws", draws, 1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ArgumentError(f"{name} = {value!r}; give a whole number from {least}")
-    observed, numbers = given(data), Given.of_prior(stated)
+    check_whole("seed", seed, 0)
+    check_whole("draws", draws, 1)
+    observed, numbers = given(spec, data), Given.of_prior(stated)
 
     def one(key: jax.Array, known: Given, numbers: Given) -> dict[str, jax.Array]:
         trace = handlers.trace(handlers.seed(conditioned(spec), key)).get_trace(known, prior=numbers)

@@ -8,6 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 from jax.scipy.special import expit, logit
 from numpyro import handlers
+from numpyro.distributions import biject_to
 from numpyro.infer.reparam import LocScaleReparam, Reparam
 
 from bayesuplift.data.cells import Cells
@@ -40,14 +41,15 @@ class StandardisedLogit(Reparam):
         return None, value
 
 
-class StandardisedNormal(Reparam):
-    """A Normal or MultivariateNormal site in units of its width about its middle, given its scale and roughly its data.
+class Standardised(Reparam):
+    """A site in units of its width about its middle, given roughly its data, and its prior's scale where it has one.
 
-    Where data say little of a value it moves in units of its prior's scale (non-centred), where they say much in units of
-    their own error (centred), between them in between: Papaspiliopoulos, Roberts and Skold (2007), A general framework for
-    the parametrization of hierarchical models, Statistical Science 22(1). The data are told as one normal observation of
-    each value, `estimate` with precision `information`; were they that, what is sampled were Normal(0, 1) whatever the
-    scale.
+    The data are told as one normal observation of each value, `estimate` with precision `information`. A Normal or
+    MultivariateNormal site then moves in units of its prior's scale where they say little (non-centred), of their own error
+    where they say much (centred), between them in between: Papaspiliopoulos, Roberts and Skold (2007), A general framework
+    for the parametrization of hierarchical models, Statistical Science 22(1); were the data that observation, what is
+    sampled were Normal(0, 1) whatever the scale. A site of another law moves in units of the data's error about their
+    estimate, which are of its unconstrained value (of a positive site the logarithm).
 
     As with every change of coordinates the density is carried over with its Jacobian: an estimate that is wrong costs
     speed, never truth.
@@ -63,61 +65,45 @@ class StandardisedNormal(Reparam):
         while isinstance(base, dist.ExpandedDistribution | dist.MaskedDistribution):
             base = base.base_dist
         if isinstance(base, dist.Normal):
-            return None, base.loc + self._moved(name, base.scale, self.estimate - base.loc)
-        if not isinstance(base, dist.MultivariateNormal):
-            return None, self._placed(name, fn)
-        tril = base.scale_tril
-        size = tril.shape[-1]
-        # element by element: products of such small matrices are many times as slow on a CPU
-        pull, information = self.information * self.estimate, self.information
-        standard = dist.Normal(0.0, 1.0).expand(self.estimate.shape).to_event(1)
-        moved = numpyro.sample(f"{name}_standardised", standard)
+            known = self.information * base.scale**2
+            pull = base.scale * self.information * (self.estimate - base.loc)
+            moved = numpyro.sample(f"{name}_standardised", dist.Normal(0.0, 1.0).expand(jnp.shape(known)))
+            value, density = _given_scale(moved, pull, known)
+            value = base.loc + base.scale * value
+        elif isinstance(base, dist.MultivariateNormal):
+            moved = numpyro.sample(
+                f"{name}_standardised", dist.Normal(0.0, 1.0).expand(self.estimate.shape).to_event(1)
+            )
+            value, density = self._given_tril(moved, base.scale_tril)
+            value = base.loc + value
+        else:
+            width, to_support = jax.lax.rsqrt(1.0 + self.information), biject_to(fn.support)
+            moved = numpyro.sample(f"{name}_standardised", dist.Normal(0.0, 1.0).expand(jnp.shape(width)))
+            unconstrained = self.estimate + width * moved
+            value = to_support(unconstrained)
+            jacobian = to_support.log_abs_det_jacobian(unconstrained, value) + jnp.log(width)
+            density = fn.log_prob(value) + jacobian + 0.5 * moved**2
+        numpyro.factor(f"{name}_density", density)
+        return None, value
+
+    def _given_tril(self, moved: jax.Array, tril: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Value, less its location, and density, element by element: products of so small matrices are slow on a CPU."""
+        size, told = tril.shape[-1], self.information * self.estimate
         values, density = [], 0.0
         for j in range(size):
-            known = sum(tril[..., i, j] ** 2 * information[..., i] for i in range(j, size))
-            middle = sum(tril[..., i, j] * pull[..., i] for i in range(j, size)) / (1.0 + known)
-            value = middle + moved[..., j] * jax.lax.rsqrt(1.0 + known)
-            density += 0.5 * (moved[..., j] ** 2 - value**2 - jnp.log1p(known))
+            known = sum(tril[..., i, j] ** 2 * self.information[..., i] for i in range(j, size))
+            pull = sum(tril[..., i, j] * told[..., i] for i in range(j, size))
+            value, own = _given_scale(moved[..., j], pull, known)
             values.append(value)
-        numpyro.factor(f"{name}_density", density)
+            density += own
         rows = [sum(tril[..., i, j] * values[j] for j in range(i + 1)) for i in range(size)]
-        return None, base.loc + jnp.stack(rows, axis=-1)
-
-    def _placed(self, name: str, fn: Any) -> jax.Array:
-        """A site of any other law, in units of its data's error about their estimate."""
-        width = jax.lax.rsqrt(1.0 + self.information)
-        moved = numpyro.sample(f"{name}_standardised", dist.Normal(0.0, 1.0).expand(jnp.shape(width)))
-        value = self.estimate + width * moved
-        numpyro.factor(f"{name}_density", fn.log_prob(value) + jnp.log(width) + 0.5 * moved**2)
-        return value
-
-    def _moved(self, name: str, scale: jax.Array, estimate: jax.Array) -> jax.Array:
-        known = self.information * scale**2
-        moved = numpyro.sample(f"{name}_standardised", dist.Normal(0.0, 1.0).expand(jnp.shape(known)))
-        value = scale * self.information * estimate / (1.0 + known) + moved * jax.lax.rsqrt(1.0 + known)
-        numpyro.factor(f"{name}_density", 0.5 * (moved**2 - value**2 - jnp.log1p(known)))
-        return scale * value
+        return jnp.stack(rows, axis=-1), density
 
 
-class StandardisedLog(Reparam):
-    """A positive site by the logarithm of its distance from its lower end, in units of its error about its estimate.
-
-    `estimate` is of that logarithm, with precision `information`; where there is none it moves in units of 1.
-    """
-
-    def __init__(self, estimate: jax.Array, information: jax.Array) -> None:
-        self.estimate, self.information = estimate, information
-
-    def __call__(self, name: str, fn: Any, obs: Any) -> tuple[None, jax.Array]:
-        """Return the value; the site's density, with the Jacobian, is a factor beside that of what is moved."""
-        assert obs is None, "only what is latent is moved"
-        width = jax.lax.rsqrt(1.0 + self.information)
-        moved = numpyro.sample(f"{name}_standardised", dist.Normal(0.0, 1.0).expand(jnp.shape(width)))
-        low = getattr(fn.support, "lower_bound", 0.0)
-        logarithm = self.estimate + width * moved
-        value = low + jnp.exp(logarithm)
-        numpyro.factor(f"{name}_density", fn.log_prob(value) + logarithm + jnp.log(width) + 0.5 * moved**2)
-        return None, value
+def _given_scale(moved: jax.Array, pull: Any, known: Any) -> tuple[jax.Array, jax.Array]:
+    """A standard normal value that data of precision `known` pull at, and log of its density over that of `moved`."""
+    value = pull / (1.0 + known) + moved * jax.lax.rsqrt(1.0 + known)
+    return value, 0.5 * (moved**2 - value**2 - jnp.log1p(known))
 
 
 _ALWAYS: Final[dict[str, dict[str, Reparam]]] = {
@@ -136,10 +122,7 @@ def reparametrised(spec: ModelSpec) -> Program:
 
     def moved(data: Given, *, prior: Any) -> None:
         sites = data.values.get("coordinates", Given({})).values
-        config: dict[str, Reparam] = {
-            site: (StandardisedLog if "positive" in one.values else StandardisedNormal)(one.estimate, one.information)
-            for site, one in sites.items()
-        }
+        config: dict[str, Reparam] = {site: Standardised(one.estimate, one.information) for site, one in sites.items()}
         with handlers.reparam(config=_ALWAYS.get(spec.name, {}) | config):
             program(data, prior=prior)
 
@@ -148,7 +131,7 @@ def reparametrised(spec: ModelSpec) -> Program:
 
 def prepared(spec: ModelSpec, data: Data) -> Given:
     """The data as the reparametrised program takes them."""
-    observed = given(data)
+    observed = given(spec, data)
     if spec.name in POOLED:
         assert isinstance(data, Cells)
         observed.values["coordinates"] = coordinates(spec.name, data, observed.design)

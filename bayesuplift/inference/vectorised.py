@@ -12,7 +12,6 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import constrain_fn, potential_energy
 
-from bayesuplift.inference.density import shape_of
 from bayesuplift.spec import Given, Program
 
 PIECE: Final = 25
@@ -56,9 +55,9 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Sites as stretches of one flat array, in order."""
+    """Sites as stretches of one flat array, in order: name and shape of each."""
 
-    shapes: dict[str, tuple[int, ...]]
+    sites: tuple[tuple[str, tuple[int, ...]], ...]
 
     @property
     def size(self) -> int:
@@ -73,21 +72,21 @@ class Layout:
 
     @property
     def _sizes(self) -> list[int]:
-        return [math.prod(shape) for shape in self.shapes.values()]
+        return [math.prod(shape) for _, shape in self.sites]
 
     def named(self, flat: jax.Array) -> dict[str, jax.Array]:
         """The sites of a flat array."""
         ends = np.cumsum(self._sizes)
         return {
             name: flat[end - size : end].reshape(shape)
-            for (name, shape), size, end in zip(self.shapes.items(), self._sizes, ends, strict=True)
+            for (name, shape), size, end in zip(self.sites, self._sizes, ends, strict=True)
         }
 
     @classmethod
     def of(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self:
         """Small sites first: they are what all units share."""
         order = sorted(shapes, key=lambda name: (math.prod(shapes[name]), name))
-        return cls({name: tuple(shapes[name]) for name in order})
+        return cls(tuple((name, tuple(shapes[name])) for name in order))
 
 
 class Sampler:
@@ -102,28 +101,22 @@ class Sampler:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._layouts: dict[Any, Layout] = {}
         self._starts = jax.jit(jax.vmap(jax.vmap(self._drawn, in_axes=(0, None, None)), in_axes=(0, None, None)))
-        self.advance: Callable[..., tuple[Chains, Tuning, Piece]] = jax.jit(self._advance)
-        self.sites: Callable[..., dict[str, jax.Array]] = jax.jit(self._sites)
+        self.advance: Callable[..., tuple[Chains, Tuning, Piece]] = jax.jit(self._advance, static_argnames="layout")
+        self.sites: Callable[..., dict[str, jax.Array]] = jax.jit(self._sites, static_argnames="layout")
 
-    def start(self, key: jax.Array, chains: int, data: Given, prior: Given) -> Chains:
+    def start(self, key: jax.Array, chains: int, data: Given, prior: Given) -> tuple[Chains, Layout]:
         """Give every superchain a position: coordinate by coordinate the median of a few draws from the prior.
 
         Chains start apart, and none at a scale near 0 or an effect far out, where a first step would have to be tiny.
         """
         drawn = self._starts(jax.random.split(key, (SUPERCHAINS, _DRAWS_OF_START)), data, prior)
         layout = Layout.of({name: values.shape[2:] for name, values in drawn.items()})
-        self._layouts[shape_of(data, prior)] = layout
         flat = np.concatenate(
-            [np.reshape(drawn[k], (SUPERCHAINS, _DRAWS_OF_START, -1)) for k in layout.shapes], axis=-1
+            [np.reshape(drawn[k], (SUPERCHAINS, _DRAWS_OF_START, -1)) for k, _ in layout.sites], axis=-1
         )
         position = np.repeat(np.median(flat, axis=1), chains // SUPERCHAINS, axis=0)
-        return Chains(position, np.full(chains, np.inf), np.zeros_like(position))
-
-    def layout(self, data: Given, prior: Given) -> Layout:
-        """Which coordinates there are; known once chains have started."""
-        return self._layouts[shape_of(data, prior)]
+        return Chains(position, np.full(chains, np.inf), np.zeros_like(position)), layout
 
     def _drawn(self, key: jax.Array, data: Given, prior: Given) -> dict[str, jax.Array]:
         """One draw of the latent sites from the prior, in unconstrained coordinates."""
@@ -135,14 +128,6 @@ class Sampler:
             if site["type"] == "sample" and not site["is_observed"]
         }
 
-    def _potential(self, data: Given, prior: Given) -> Callable[[jax.Array], tuple[jax.Array, jax.Array]]:
-        layout = self.layout(data, prior)
-        return jax.vmap(
-            jax.value_and_grad(
-                lambda flat: potential_energy(self._program, (data,), {"prior": prior}, layout.named(flat))
-            )
-        )
-
     def _advance(
         self,
         key: jax.Array,
@@ -150,13 +135,20 @@ class Sampler:
         tuning: Tuning,
         plan: tuple[jax.Array, jax.Array],
         given: tuple[Given, Given],
+        *,
+        layout: Layout,
     ) -> tuple[Chains, Tuning, Piece]:
         """Make a transition of all chains for each length of the plan, which also says how fast the step size learns.
 
         `given` are the data and the prior.
         """
         lengths, learning = plan
-        potential = self._potential(*given)
+        data, prior = given
+
+        def energy(flat: jax.Array) -> jax.Array:
+            return potential_energy(self._program, (data,), {"prior": prior}, layout.named(flat))
+
+        potential = jax.vmap(jax.value_and_grad(energy))
         dense = tuning.dense.shape[0]
 
         def scaled(momentum: jax.Array) -> jax.Array:
@@ -202,9 +194,8 @@ class Sampler:
         steady = piece.log_step[lengths.shape[0] // 2 :].mean()
         return chains, tuning._replace(log_step=jnp.where(learning > 0, steady, log_step)), piece
 
-    def _sites(self, positions: jax.Array, data: Given, prior: Given) -> dict[str, jax.Array]:
+    def _sites(self, positions: jax.Array, data: Given, prior: Given, *, layout: Layout) -> dict[str, jax.Array]:
         """Sites and deterministics (chain, draw, ...) of positions (draw, chain, coordinate)."""
-        layout = self.layout(data, prior)
 
         def one(flat: jax.Array) -> dict[str, jax.Array]:
             return constrain_fn(self._program, (data,), {"prior": prior}, layout.named(flat), return_deterministic=True)

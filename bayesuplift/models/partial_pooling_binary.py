@@ -9,7 +9,7 @@ from bayesuplift.priors import BinaryPoolingPrior
 from bayesuplift.spec import Given, cell_plates, register
 
 
-@register(outcome="binary", data="cells", supplies={"ate", "cate"})
+@register(outcome="binary", data="cells", supplies={"ate", "cate"}, factors=True)
 def partial_pooling_binary(cells: Given, *, prior: BinaryPoolingPrior = BinaryPoolingPrior()) -> None:  # noqa: B008 -- frozen
     """Which segments respond to which arm, when segments' conversion and effects borrow from each other.
 

@@ -12,7 +12,7 @@ from bayesuplift.priors import CountPoolingPrior
 from bayesuplift.spec import Given, cell_plates, register
 
 
-@register(outcome="count", data="cells", supplies={"ate", "cate"}, per_exposure=True)
+@register(outcome="count", data="cells", supplies={"ate", "cate"}, factors=True, per_exposure=True)
 def partial_pooling_count(cells: Given, *, prior: CountPoolingPrior = CountPoolingPrior()) -> None:  # noqa: B008 -- frozen
     """Which segments respond to which arm, when segments' rates of events and effects borrow from each other.
 

@@ -12,7 +12,7 @@ from bayesuplift.priors import NormalPoolingPrior
 from bayesuplift.spec import Given, cell_plates, register
 
 
-@register(outcome=("continuous", "revenue"), data="cells", supplies={"ate", "cate"})
+@register(outcome=("continuous", "revenue"), data="cells", supplies={"ate", "cate"}, factors=True)
 def partial_pooling_normal(cells: Given, *, prior: NormalPoolingPrior = NormalPoolingPrior()) -> None:  # noqa: B008 -- frozen
     """Which segments respond to which arm, when segments' means and effects borrow from each other.
 

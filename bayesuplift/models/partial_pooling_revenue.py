@@ -13,7 +13,7 @@ from bayesuplift.priors import RevenuePoolingPrior
 from bayesuplift.spec import Given, cell_plates, register
 
 
-@register(outcome="revenue", data="cells", supplies={"ate", "cate"})
+@register(outcome="revenue", data="cells", supplies={"ate", "cate"}, factors=True)
 def partial_pooling_revenue(cells: Given, *, prior: RevenuePoolingPrior = RevenuePoolingPrior()) -> None:  # noqa: B008
     """Which segments respond to which arm, when segments' buying, their amounts and both effects borrow from each other.
 

@@ -67,7 +67,7 @@ def _statistic(
     return xr.apply_ufunc(apply, draws.transpose(..., CHAIN, DRAW), input_core_dims=[[CHAIN, DRAW]])
 
 
-def _r_hat(draws: xr.DataArray, superchains: int) -> xr.DataArray:
+def r_hat(draws: xr.DataArray, superchains: int = 0) -> xr.DataArray:
     """Rank-normalised split R-hat; of many short chains, in superchains that start at one point each, nested R-hat.
 
     Margossian et al. (2024), Nested R-hat: assessing the convergence of Markov chain Monte Carlo when running many short
@@ -112,7 +112,7 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
         return [Check(name="convergence", passed=False, facts={"chains": chains}, sentence=sentence)]
     superchains = int(tree.attrs.get(SUPERCHAINS, 0))
     worst = {
-        "r_hat": float(_r_hat(draws, superchains).max()),
+        "r_hat": float(r_hat(draws, superchains).max()),
         "ess_bulk": float(_statistic(draws, array_stats.ess, where_constant=0.0, method="bulk").min()),
         "ess_tail": float(
             _statistic(draws, array_stats.ess, where_constant=0.0, method="tail", prob=(0.05, 0.95)).min()

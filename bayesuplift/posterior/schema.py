@@ -10,7 +10,9 @@
 
 Root attributes: `control`, `outcome`, `kind`, `assignment`, `method`, and provenance (`storage`); of a model fitted here
 also `pooled`, the dimension that it pools over, `flat_in`, in what its prior is flat, and `effect_scale` of past
-experiments. A tree made elsewhere needs the first group and the attribute `control`.
+experiments; where draws are by many short chains `superchains`, how many groups of them started at one point each, and
+where the engine's draws were not trusted `fallback`, why. A tree made elsewhere needs the first group and the attribute
+`control`.
 """
 
 from collections.abc import Mapping

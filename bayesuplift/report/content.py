@@ -29,6 +29,7 @@ _PROVENANCE = (
     "question",
     "prior",
     "method",
+    "fallback",
     "seed",
     "outcome",
     "kind",

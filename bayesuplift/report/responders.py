@@ -13,10 +13,10 @@ from bayesuplift.decisions.choice import Standards
 from bayesuplift.dims import ARM, CHAIN, DRAW, SEGMENT, Kind
 from bayesuplift.estimands.conditional import cate, gate
 from bayesuplift.estimands.effects import ate
-from bayesuplift.estimands.factors import as_called, factors_of, levels_of
 from bayesuplift.estimands.heterogeneity import heterogeneity
 from bayesuplift.estimands.summary import summarize
 from bayesuplift.estimands.value import Economics
+from bayesuplift.posterior.factors import as_called, factors_of, levels_of
 from bayesuplift.posterior.schema import mean_outcome
 from bayesuplift.report.effect_rows import Asked, Observed
 from bayesuplift.report.plain import plain

@@ -1,8 +1,8 @@
 """PyMC's own sampler, or nutpie, on the partially pooled model of partial_pooling.py: four chains on both cores.
 
-Prints one JSON object on stdout: when the draws were there, on the machine's monotonic clock, and how long a second run
-took in the same process. Draws of the effects, (run, chain, draw, effect), go to a file. Runs in .venv-nutpie, started by
-partial_pooling.py.
+The model is the catalogue's twin, in its non-centred form. Prints one JSON object on stdout: when the draws were there, on
+the machine's monotonic clock, and how long a second run took in the same process. Draws of the effects, (run, chain, draw,
+effect), go to a file. Runs in .venv-nutpie, started by partial_pooling.py.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from benchmarks.rivals.pooled_pymc import build
+from models.partial_pooling_binary import twin
 
 CHAINS, CORES = 4, 2
 
@@ -73,7 +73,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2)
     options = parser.parse_args()
     given = json.loads(options.file.read_text())
-    run = ENGINES[options.engine](build(given), options.draws, options.warmup)
+    factors = np.array(list(given["factors"].values())).T
+    model = twin.build(given["n"], given["total"], factors, **given["prior"], centred=False)
+    run = ENGINES[options.engine](model, options.draws, options.warmup)
     trees, ends, starts, cpu = [], [], [], []
     for k in range(options.runs):
         starts.append(time.monotonic())

@@ -11,9 +11,11 @@ import xarray as xr
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
 from bayesuplift.dims import CONTRAST, LEVEL, OTHER, SEGMENT, TERM, TREATMENT
+from bayesuplift.inference import predict
 from bayesuplift.inference.fit import Engine, engines
 from bayesuplift.inference.pooled_coordinates import POOLED
 from bayesuplift.posterior.diagnostics import monte_carlo_error
+from bayesuplift.posterior.factors import levels_of
 from bayesuplift.posterior.schema import mean_outcome, validate
 from bayesuplift.spec import registered
 from tests.support.catalogue import (
@@ -67,6 +69,18 @@ def test_what_a_pooled_predictor_has_beside_segments_and_arms_is_labelled(name: 
     found = fitted(name, engines(name)[0])["posterior"].to_dataset()
     for dim, labels in _labels_of_pooled(name).items():
         assert dim == CONTRAST or tuple(found[dim].values) == labels  # contrasts have no names: levels are read instead
+
+
+@pytest.mark.parametrize("name", sorted(POOLED))
+def test_new_segments_are_predicted_by_the_programs_own_formula(name: str) -> None:
+    tree, data = fitted(name, engines(name)[0]), example(name)
+    assert isinstance(data, Cells)
+    draws, levels = tree["posterior"].to_dataset(), levels_of(mean_outcome(tree), data.factors)
+    parts, mean = predict._MEANS[name]
+    generator = np.random.default_rng(0)
+    predictors = {part: predict._predictor(draws, part, levels, data.design.control, generator) for part in parts}
+    # exponentials of sums that are added up in another order
+    np.testing.assert_allclose(mean(draws, predictors), mean_outcome(tree).values, rtol=1e-10)
 
 
 def _labels_of_pooled(name: str) -> dict[str, tuple[str, ...]]:

@@ -63,7 +63,7 @@ class Worlds:
 def simulated(name: str, count: int, seed: int) -> Worlds:
     """Draw worlds from the program's prior, and their data from its likelihood."""
     spec, template = registered()[name], design(name)
-    known, prior = given(template), Given.of_prior(stated_prior(name))
+    known, prior = given(spec, template), Given.of_prior(stated_prior(name))
 
     def world(key: jax.Array) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
         trace = handlers.trace(handlers.seed(spec.program, key)).get_trace(known, prior=prior)
@@ -123,15 +123,15 @@ def log_likelihood(name: str, data: tuple[Data, ...], sites: Sites) -> NDArray[n
             for one in trace.values()
             if one["type"] == "sample" and one["is_observed"]
         ]
-        return sum(scaled[1:], start=scaled[0])
+        return sum(scaled, start=jax.numpy.zeros(()))
 
     with jax_session():
         every = jax.vmap(jax.vmap(one, in_axes=(0, 0)), in_axes=(None, 0))
-        return np.asarray(jax.jit(every)(_stacked(data), latent))
+        return np.asarray(jax.jit(every)(_stacked(name, data), latent))
 
 
-def _stacked(data: tuple[Data, ...]) -> Any:
-    return _piled([given(one) for one in data])
+def _stacked(name: str, data: tuple[Data, ...]) -> Any:
+    return _piled([given(registered()[name], one) for one in data])
 
 
 def _piled(every: list[Given]) -> Any:
@@ -188,8 +188,7 @@ def _by_hmc(name: str, worlds: Worlds, prior: Any) -> Sites:
             walk = many_chains.Walk(sampler, jax.random.key(world), data, numbers, chains=_HMC_CHAINS, bar=bar)
             walk.warm_up(_HMC_WARMUP)
             positions = walk.draw(_HMC_DRAWS).position[::_HMC_THINNING]
-            sites = sampler.sites(positions, data, numbers)
-            found.append({k: np.concatenate(np.asarray(v))[:DRAWS] for k, v in sites.items()})
+            found.append({k: np.concatenate(list(v))[:DRAWS] for k, v in walk.sites(positions).items()})
     return {k: np.stack([one[k] for one in found], axis=1) for k in found[0]}
 
 

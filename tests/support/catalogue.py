@@ -104,7 +104,8 @@ def _latent(name: str, seed: int) -> dict[str, str]:
 
 @functools.cache
 def _samples(name: str, seed: int) -> dict[str, Any]:
-    program, data = conditioned(registered()[name]), given(example(name))
+    spec = registered()[name]
+    program, data = conditioned(spec), given(spec, example(name))
     with jax_session(), handlers.seed(rng_seed=seed):
         trace = handlers.trace(program).get_trace(data, prior=Given.of_prior(resolved_prior(name)))
     return {site: one for site, one in trace.items() if one["type"] == "sample"}

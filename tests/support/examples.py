@@ -166,9 +166,10 @@ def _crossed_rates() -> Cells:
 
 
 def crossed_cells(segments: pd.DataFrame, n: Any, total: Any) -> Cells:
-    """Cells of a binary outcome of these segments, a row each, from counts (segment, arm)."""
-    rows = segments.loc[segments.index.repeat(len(ARMS))].reset_index(drop=True)
-    table = rows.assign(arm=np.tile(ARMS, len(segments)), n=np.ravel(n), visit=np.ravel(total))
+    """Cells of a binary outcome of these segments, a row each, from counts (segment, arm) of the first so many arms."""
+    arms = ARMS[: np.shape(n)[1]]
+    rows = segments.loc[segments.index.repeat(len(arms))].reset_index(drop=True)
+    table = rows.assign(arm=np.tile(arms, len(segments)), n=np.ravel(n), visit=np.ravel(total))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # cells with nobody are put on purpose
         return bu.read_counts(

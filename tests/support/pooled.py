@@ -1,31 +1,28 @@
-"""Small experiments over crossed factors, for what partially pooled models do at the edges."""
+"""Small experiments over one factor or two crossed ones, for what partially pooled models do at the edges."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import bayesuplift as bu
 from bayesuplift.data.cells import Cells
+from tests.support.examples import crossed_cells
 
-ARMS = ("a", "b", "c")
+FACTORS = ("age", "place")
 
 
-def crossed(n: Any, successes: Any, *, factors: tuple[str, ...] = ("age", "place")) -> Cells:
-    """Cells of a binary outcome over two factors (first, second, arm), or over one (first, arm); "a" is the control."""
-    units, hits = np.asarray(n), np.asarray(successes)
-    rows = [
-        {
-            **{factor: f"{factor[0]}{level}" for factor, level in zip(factors, index[:-1], strict=True)},
-            "arm": ARMS[index[-1]],
-            "n": int(units[index]),
-            "y": int(hits[index]),
-        }
-        for index in np.ndindex(units.shape)
-    ]
-    return bu.read_counts(
-        pd.DataFrame(rows), arm="arm", control="a", trials="n", successes="y", segments=list(factors), outcome="y"
+def crossed(n: Any, successes: Any) -> Cells:
+    """Cells over two factors (first, second, arm), or over one (first, arm); levels are "a0", "a1", ..., "p0", ..."""
+    units = np.asarray(n)
+    factors = FACTORS[: units.ndim - 1]
+    segments = pd.DataFrame(
+        [
+            [f"{factor[0]}{level}" for factor, level in zip(factors, index, strict=True)]
+            for index in np.ndindex(units.shape[:-1])
+        ],
+        columns=list(factors),
     )
+    return crossed_cells(segments, units.reshape(len(segments), -1), np.asarray(successes).reshape(len(segments), -1))
 
 
 def dealt(shape: tuple[int, ...], *, seed: int, units: int = 400) -> Cells:
@@ -33,4 +30,4 @@ def dealt(shape: tuple[int, ...], *, seed: int, units: int = 400) -> Cells:
     generator = np.random.default_rng(seed)
     n = generator.integers(units // 2, 2 * units, shape)
     rate = 0.2 + 0.05 * generator.standard_normal(shape[:-1])[..., None] + 0.03 * np.arange(shape[-1])
-    return crossed(n, generator.binomial(n, np.clip(rate, 0.02, 0.9)), factors=("age", "place")[: len(shape) - 1])
+    return crossed(n, generator.binomial(n, np.clip(rate, 0.02, 0.9)))

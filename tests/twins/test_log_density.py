@@ -50,7 +50,8 @@ def points(name: str) -> list[Point]:
     A vague prior deals most points far from where any data could lie, where terms are so large that their rounding hides
     a difference.
     """
-    spec, data = registered()[name], given(example(name))
+    spec = registered()[name]
+    data = given(spec, example(name))
     program, prior = conditioned(spec), Given.of_prior(resolved_prior(name))
     sites = list(program_priors(name))
 
@@ -67,7 +68,10 @@ def points(name: str) -> list[Point]:
 
 def program_density(name: str, known: Given | None = None, prior: Any = None) -> Callable[[Point], float]:
     """Log joint density of data and latent sites, in the space of the sites themselves."""
-    program, known = conditioned(registered()[name]), given(example(name)) if known is None else known
+    program, known = (
+        conditioned(registered()[name]),
+        given(registered()[name], example(name)) if known is None else known,
+    )
     options = {"prior": Given.of_prior(resolved_prior(name) if prior is None else prior)}
     return lambda point: float(log_density(program, (known,), options, jax.tree.map(jax.numpy.asarray, point))[0])
 
@@ -126,7 +130,7 @@ def test_a_twin_of_the_weak_alternative_is_rejected(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "site"), [(name, site) for name in NAMES for site in observed_sites(name)])
 def test_a_twin_of_other_data_is_rejected(name: str, site: str) -> None:
-    moved = given(example(name))
+    moved = given(registered()[name], example(name))
     values = np.array(moved.values[site])
     values.flat[0] += 1.0 if values.dtype.kind == "i" or site == "value" else 0.01 * abs(values.flat[0]) + 0.01
     moved.values[site] = values
@@ -151,7 +155,7 @@ def one_more_customer(cells: Cells) -> Cells:
 def test_a_twin_of_other_counts_is_rejected(fault: Callable[[Cells], Cells]) -> None:
     cells = example("beta_binomial")
     assert isinstance(cells, Cells)
-    wrong = program_density("beta_binomial", given(fault(cells)))
+    wrong = program_density("beta_binomial", given(registered()["beta_binomial"], fault(cells)))
     assert spread_of_differences(wrong, twin_density("beta_binomial"), "beta_binomial") > 0.1
 
 

@@ -5,9 +5,13 @@ import pandas as pd
 import pytest
 
 import bayesuplift as bu
+from bayesuplift.data import contrasts
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.contrasts import contrasts_of, helmert
 from bayesuplift.errors import ArgumentError
+from bayesuplift.inference.density import given
+from bayesuplift.spec import registered
+from tests.support.pooled import dealt
 
 EXACT = 1e-15  # one rounding of numbers up to 1
 
@@ -79,3 +83,21 @@ def test_cells_without_segments_are_refused() -> None:
     table = pd.DataFrame({"arm": ["a", "b"], "n": [5, 5], "y": [1, 2]})
     with pytest.raises(ArgumentError, match="no segments to pool over"):
         contrasts_of(bu.read_counts(table, arm="arm", control="a", trials="n", successes="y"))
+
+
+def test_more_levels_than_fit_are_refused_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = dealt((2, 3, 3), seed=1)
+    monkeypatch.setattr(contrasts, "_LARGEST", 6 * 3)
+    assert contrasts.contrasts_of(cells).columns.shape == (6, 3)
+    monkeypatch.setattr(contrasts, "_LARGEST", 6 * 3 - 1)
+    with pytest.raises(ArgumentError, match="6 segments of 5 levels"):
+        contrasts.contrasts_of(cells)
+
+
+def test_models_that_are_not_told_factors_are_given_none() -> None:
+    cells = dealt((2, 3, 3), seed=1)
+    told = {
+        name: "design" in given(registered()[name], cells).values
+        for name in ("beta_binomial", "partial_pooling_binary")
+    }
+    assert told == {"beta_binomial": False, "partial_pooling_binary": True}

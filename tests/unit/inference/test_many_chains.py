@@ -9,7 +9,7 @@ from scipy.special import logit
 
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
-from bayesuplift.errors import ArgumentError, DataWarning
+from bayesuplift.errors import ArgumentError
 from bayesuplift.inference import many_chains, nuts, pooled_coordinates
 from bayesuplift.inference.many_chains import van_der_corput
 from bayesuplift.posterior.diagnostics import monte_carlo_error
@@ -147,9 +147,7 @@ def test_a_segment_without_an_arm_has_a_pooled_answer_with_a_wider_interval() ->
     n, total = np.full((2, 3, 3), 300), np.full((2, 3, 3), 60)
     total[..., 1] += np.array([[10, -10, 10], [-10, 10, -10]])
     n[1, 2, 1] = total[1, 2, 1] = 0
-    with pytest.warns(DataWarning, match="lack an arm"):
-        cells = crossed(n, total)
-    tree = fitted(cells, "empty cell", sensitivity=False)
+    tree = fitted(crossed(n, total), "empty cell", sensitivity=False)
     assert [check.sentence for check in bu.diagnose(tree) if not check.passed] == []
     effect = bu.summarize(bu.cate(tree)).sel(arm="b")
     own = effect["sd"].sel(segment="age=a1, place=p2")
@@ -161,9 +159,7 @@ def test_a_level_in_one_arm_only_and_cells_without_any_success_have_finite_answe
     n = np.full((2, 3, 3), 300)
     n[:, 2, 1] = 0
     total = np.array([[[3, 5, 2], [0, 0, 0], [4, 0, 3]], [[2, 9, 6], [0, 3, 0], [0, 0, 1]]])
-    with pytest.warns(DataWarning, match="lack an arm"):
-        cells = crossed(n, total)
-    tree = fitted(cells, "one arm only", sensitivity=False)
+    tree = fitted(crossed(n, total), "one arm only", sensitivity=False)
     assert [check.sentence for check in bu.diagnose(tree) if not check.passed] == []
     rates = mean_outcome(tree)
     log_odds_ratio = rates.copy(data=logit(rates.values)).sel(arm="b") - rates.copy(data=logit(rates.values)).sel(
@@ -173,6 +169,14 @@ def test_a_level_in_one_arm_only_and_cells_without_any_success_have_finite_answe
     unseen = width.sel(segment=["age=a0, place=p2", "age=a1, place=p2"])
     seen = width.sel(segment=["age=a0, place=p0", "age=a1, place=p0"])
     assert float(unseen.min()) > float(seen.max())
+
+
+def test_cells_of_a_million_units_need_no_other_engine() -> None:
+    n = np.full((2, 3, 3), 1_000_000)
+    rate = 0.2 + 0.03 * np.random.default_rng(5).standard_normal(n.shape)
+    tree = fitted(crossed(n, (rate * n).astype(int)), "a million", sensitivity=False)
+    assert tree.attrs["method"].startswith("HMC")
+    assert abs(mean_outcome(tree).mean(CHAIN_AND_DRAW).values.reshape(n.shape) - rate).max() < 0.002
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (2, 1, 3)])

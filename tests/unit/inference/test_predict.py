@@ -8,7 +8,6 @@ from scipy.special import logit
 
 import bayesuplift as bu
 from bayesuplift.errors import BayesupliftError, PosteriorError
-from bayesuplift.inference import predict as module
 from bayesuplift.posterior.schema import mean_outcome
 from tests.support.mcse import assert_within_mcse
 from tests.support.pooled import dealt
@@ -32,13 +31,6 @@ def test_segments_of_the_fit_have_its_very_draws(posterior: xr.DataTree) -> None
     np.testing.assert_array_equal(mean_outcome(found).values, mean_outcome(posterior).values)
     assert found.attrs["new_segments"] == 0
     assert list(mean_outcome(found)["place"].values) == list(mean_outcome(posterior)["place"].values)
-
-
-def test_the_predictor_is_the_programs(posterior: xr.DataTree) -> None:
-    draws = posterior["posterior"].to_dataset()
-    levels = {factor: [str(level) for level in draws[factor].values] for factor in ("age", "place")}
-    found = module._predictor(draws, "", levels, "a", np.random.default_rng(0))
-    np.testing.assert_allclose(found, logit(draws["mean_outcome"].values), rtol=1e-9)  # logits of rounded rates
 
 
 def test_a_new_level_is_as_far_out_as_its_population(posterior: xr.DataTree) -> None:

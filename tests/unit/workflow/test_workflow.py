@@ -15,7 +15,6 @@ from bayesuplift.errors import (
     ArmNotFoundError,
     BayesupliftError,
     MissingFileError,
-    PosteriorError,
     UnreadableFileError,
 )
 from bayesuplift.report.render import to_html, to_markdown
@@ -380,19 +379,6 @@ def test_a_cost_of_an_arm_that_is_not_in_the_data_is_refused_before_anything_is_
     for run in (bu.analyze, check):
         with pytest.raises(ArmNotFoundError, match="Did you mean 'offer'"):
             run(written(tmp_path, analysis=unnamed + money))
-
-
-@pytest.mark.filterwarnings("ignore::bayesuplift.errors.DataWarning")
-def test_a_posterior_that_cannot_be_checked_against_its_data_is_reported_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refusing(*_: Any, **__: Any) -> None:
-        raise PosteriorError("it lacks log_mean")
-
-    monkeypatch.setattr("bayesuplift.workflow.predictive_check", refusing)
-    report = bu.analyze(written(tmp_path))
-    assert report.outcomes[0].model_checks == ()
-    assert report.notes == ("order is not checked against the data it was fitted to: it lacks log_mean",)
 
 
 @pytest.mark.parametrize(
