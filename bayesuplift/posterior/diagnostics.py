@@ -75,18 +75,8 @@ def r_hat(draws: xr.DataArray, superchains: int = 0) -> xr.DataArray:
     """
     if not superchains:
         return _statistic(draws, array_stats.rhat, where_constant=np.inf)
-
-    def nested(values: np.ndarray) -> np.ndarray:
-        chains, length = values.shape[-2:]
-        grouped = values.reshape(*values.shape[:-2], superchains, chains // superchains, length)
-        of_chain = grouped.mean(-1)
-        within = grouped.var(-1, ddof=1).mean(-1) + of_chain.var(-1, ddof=1)
-        between = of_chain.mean(-1).var(-1, ddof=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = np.sqrt(1.0 + between / within.mean(-1))
-        return np.where(np.isnan(found), np.inf, found)
-
-    return xr.apply_ufunc(nested, draws.transpose(..., CHAIN, DRAW), input_core_dims=[[CHAIN, DRAW]])
+    groups = np.repeat(np.arange(superchains), draws.sizes[CHAIN] // superchains)
+    return _statistic(draws, array_stats.rhat_nested, where_constant=np.inf, superchain_ids=groups)
 
 
 def diagnose(tree: xr.DataTree) -> list[Check]:
