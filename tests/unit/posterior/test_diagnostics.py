@@ -125,7 +125,8 @@ def test_superchains_are_neighbours() -> None:
     order = np.arange(32).reshape(4, 8).T.ravel()  # two of the eight that are off in every superchain
     turned["posterior"] = xr.DataTree(tree["posterior"].to_dataset().isel(chain=order))
     apart, mixed = ({check.name: check for check in bu.diagnose(one)}["r_hat"] for one in (tree, turned))
-    assert mixed.facts["largest"] < 1.01 < 1.02 < apart.facts["largest"]
+    assert mixed.facts["largest"] < 1.01
+    assert apart.facts["largest"] > 1.02
 
 
 @pytest.mark.parametrize("shift", [-0.5, 0.5])
