@@ -32,6 +32,7 @@ _HOME = {
     "CountPoolingPrior": "priors",
     "AmountPoolingPrior": "priors",
     "RevenuePoolingPrior": "priors",
+    "HorseshoePrior": "priors",
     "EffectPrior": "decisions.learned_prior",
     "fit": "inference.fit",
     "draw_prior": "inference.prior",

@@ -13,6 +13,8 @@ LEVEL: Final = "level"
 CONTRAST: Final = "contrast"
 TREATMENT: Final = "treatment"
 OTHER: Final = "other_treatment"
+COVARIATE: Final = "covariate"
+COMPONENT: Final = "component"
 
 POSTERIOR: Final = "posterior"
 SAMPLE_STATS: Final = "sample_stats"
@@ -26,6 +28,7 @@ MEAN_OUTCOME: Final = "mean_outcome"
 N: Final = "n"
 TOTAL: Final = "total"
 EXPOSURE: Final = "exposure"
+LOG_ODDS_TOTAL: Final = "propensity_log_odds_total"
 
 Kind = Literal["binary", "count", "continuous", "revenue"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -36,9 +39,9 @@ ASSIGNMENTS: Final[tuple[Assignment, ...]] = get_args(Assignment)
 RESERVED: Final = frozenset(
     {
         *(CHAIN, DRAW, ARM, SEGMENT, UNIT, PRIOR, N, TOTAL, MEAN_OUTCOME, "prob"),
-        *(TERM, LEVEL, CONTRAST, TREATMENT, OTHER),
+        *(TERM, LEVEL, CONTRAST, TREATMENT, OTHER, COVARIATE, COMPONENT),
         *("sum_squared_deviations", "exposure", "positives", "total_log", "sum_squared_log_deviations", "maximum"),
-        *("covariate_total", "covariate_sum_squared_deviations", "sum_codeviations"),
+        *("covariate_total", "covariate_sum_squared_deviations", "sum_codeviations", LOG_ODDS_TOTAL),
     }
 )
 

@@ -8,6 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from bayesuplift.dims import CONTRAST, LEVEL, OTHER, SEGMENT, TERM, TREATMENT
+from bayesuplift.distributions import MultivariateNormal
 from bayesuplift.spec import EVENT_DIMS, Given
 
 Link = Literal["logit", "log", "identity"]
@@ -22,7 +23,8 @@ def linked(prior: Any, link: Link) -> Given:
         at, slope = jnp.log(base), base
     else:
         at, slope = base, 1.0
-    changes = {name: getattr(prior, name) / slope for name in ("base_sd", "average_effect", "prognostic", "effect")}
+    scales = ("base_sd", "average_effect", "prognostic", "effect", "propensity")
+    changes = {name: getattr(prior, name) / slope for name in scales if getattr(prior, name) is not None}
     return Given({"base": at, "concentration": prior.concentration, "learned": prior.learned, **changes})
 
 
@@ -37,18 +39,25 @@ def _average_effect(prior: Given) -> dist.Distribution:
 def pooled_predictor(design: Given, prior: Given, *, part: str = "") -> jax.Array:
     """Linear predictor of every cell, (segment, arm), on the link's scale.
 
-    eta[s, a] = base + sum_f alpha_f[level of s] + u_s + 1[a is no control] (delta_a + sum_f beta_fa[level of s] + v_sa)
+    eta[s, a] = base + gamma p_s + sum_f alpha_f[level of s] + u_s
+                + 1[a is no control] (delta_a + sum_f beta_fa[level of s] + v_sa)
 
-    u and v are there where factors are crossed. Prognostic and effect parts are regularised apart, as in Hahn, Murray and
-    Carvalho (2020), Bayesian regression tree models for causal inference, Bayesian Analysis 15(3), section 5; each factor,
-    and the segment itself, has a scale of its own, Gelman (2005), Analysis of variance, Annals of Statistics 33(1),
-    section 3. Treatments' effects are correlated alike in every term.
+    u and v are there where factors are crossed, gamma where the propensity is known. Prognostic and effect parts are
+    regularised apart, as in Hahn, Murray and Carvalho (2020), Bayesian regression tree models for causal inference,
+    Bayesian Analysis 15(3), section 5; each factor, and the segment itself, has a scale of its own, Gelman (2005), Analysis
+    of variance, Annals of Statistics 33(1), section 3. Treatments' effects are correlated alike in every term.
+
+    Where segments of a high level are treated more often, levels drawn towards each other leave a part of their difference
+    for the treatment to explain: regularisation-induced confounding, section 4 of the same paper. gamma lets levels follow
+    the propensity before they are drawn together. p_s is the mean log odds of treatment of the segment's units, less that
+    of all units; effects do not depend on it.
 
     Parameters
     ----------
     design
         `columns` (segment, contrast), `basis` (level, contrast), `term` (contrast,), `treated` (arm, treatment); its sizes:
-        terms, and segments that deviate from what their factors say (none where there is one factor).
+        terms, and segments that deviate from what their factors say (none where there is one factor). Also `propensity`
+        (segment,), where it is known.
     prior
         Numbers on the link's scale, see `linked`.
     part
@@ -70,6 +79,8 @@ def pooled_predictor(design: Given, prior: Given, *, part: str = "") -> jax.Arra
         numpyro.deterministic(f"{part}effect_level", design.basis @ effects)
     # arm by arm: loops over two or three arms innermost are three times as slow as loops over segments
     prognosis = base + design.columns @ own
+    if "propensity" in design.values:
+        prognosis += numpyro.sample(f"{part}propensity_slope", dist.Normal(0.0, prior.propensity)) * design.propensity
     effect = [average_effect[t] + design.columns @ effects[:, t] for t in range(treatments)]
     if design.sizes[SEGMENT]:
         every = jnp.full(segments, prognostic_scale[-1])
@@ -94,7 +105,7 @@ def _deviations(name: str, over: str, scale: jax.Array, tril: jax.Array) -> tupl
     count, treatments = scale.shape[0], tril.shape[-1]
     if count == 0:
         return jnp.zeros(0), jnp.zeros((0, treatments))
-    of_effects = dist.MultivariateNormal(jnp.zeros(treatments), scale_tril=tril)
+    of_effects = MultivariateNormal(jnp.zeros(treatments), scale_tril=tril)
     with numpyro.plate(over, count):
         own = numpyro.sample(name.format("prognostic"), dist.Normal(0.0, scale))
         effects = numpyro.sample(name.format("effect"), of_effects, infer={EVENT_DIMS: (TREATMENT,)})

@@ -236,14 +236,14 @@ def main() -> None:
         f"Medians of {options.rounds} rounds, of {options.slow_rounds} for {' and '.join(slow) or 'none'}; "
         f"load average before a run {min(loads):.1f} to {max(loads):.1f}, the engine before it included."
     )
+    short = [engine.name for engine in engines if engine.least_ess < LEAST_ESS]
+    if short:
+        opening += f" Smallest ESS below {LEAST_ESS:,.0f}: {', '.join(short)}; read its times by ESS a second."
     parts = [opening, table(HEADER, [row(engine, engines[0]) for engine in engines])]
     if not options.no_scale:
         parts.append(scaled())
     text = "\n\n".join(parts)
     print(text)
-    short = [engine.name for engine in engines if engine.least_ess < LEAST_ESS]
-    if short:
-        sys.exit(f"smallest ESS below {LEAST_ESS:,.0f}, draw more: {', '.join(short)}")
     if not options.only and not options.no_scale:
         put("pooled samplers", text)
 

@@ -7,7 +7,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import ArrayLike, NDArray
 
-TREATMENTS = 2  # the correlation of two effects is one number, whose prior is a beta distribution
+TREATMENTS = 2  # at most: the correlation of two effects is one number, whose prior is a beta distribution
 
 
 def contrasts(labels: ArrayLike) -> NDArray[np.float64]:
@@ -25,6 +25,18 @@ def contrasts(labels: ArrayLike) -> NDArray[np.float64]:
     return rows
 
 
+def away_from_mean(n: ArrayLike, log_odds_total: ArrayLike) -> NDArray[np.float64]:
+    """Mean log odds of treatment of each segment's units, less that of all units; 0 for a segment with nobody.
+
+    Parameters
+    ----------
+    n, log_odds_total
+        Units of each segment, and the sum of their log odds, (segment,).
+    """
+    units, total = np.asarray(n, dtype=float), np.asarray(log_odds_total, dtype=float)
+    return np.array([t / u - total.sum() / units.sum() if u else 0.0 for u, t in zip(units, total, strict=True)])
+
+
 def pooled_predictor(
     factors: ArrayLike,
     arms: int,
@@ -35,27 +47,33 @@ def pooled_predictor(
     prognostic: float,
     effect: float,
     concentration: float,
+    log_odds: ArrayLike | None = None,
+    propensity: float | None = None,
     part: str = "",
     centred: bool = True,
 ) -> Any:
-    """Linear predictor (segment, arm) on the link's scale; the first of three arms is the control.
+    """Linear predictor (segment, arm) on the link's scale; the first arm is the control.
 
     Parameters
     ----------
     factors
         Label of every segment's level of every factor, (segment, factor), two factors or more.
     arms
-        How many there are: three.
+        How many there are: two or three.
     base, base_sd, average_effect, prognostic, effect, concentration
         The numbers of the card's prior, on the link's scale.
+    log_odds, propensity
+        Where the propensity is known: what the level of each segment follows, (segment,), as `away_from_mean` makes it; and
+        the standard deviation of the slope, on the link's scale.
     part
         Put before the names of the variables.
     centred
         Whether levels and effects are variables themselves, or made of standardised ones; the model is the same, and the
         second is the one that NUTS can sample where a scale may be near 0.
     """
-    if arms != 1 + TREATMENTS:
-        raise ValueError(f"{arms} arms; the twin is written for a control and {TREATMENTS} treatments")
+    treatments = arms - 1
+    if not 1 <= treatments <= TREATMENTS:
+        raise ValueError(f"{arms} arms; the twin is written for a control and at most {TREATMENTS} treatments")
     labels = np.asarray(factors)
     segments, crossed = labels.shape
     coded = [contrasts(labels[:, f]) for f in range(crossed)]
@@ -63,10 +81,12 @@ def pooled_predictor(
     term = np.repeat(np.arange(crossed), [one.shape[1] for one in coded])
 
     base_at = pm.Normal(f"{part}base", mu=base, sigma=base_sd)
-    average = pm.Normal(f"{part}average_effect", mu=0.0, sigma=average_effect, shape=TREATMENTS)
+    average = pm.Normal(f"{part}average_effect", mu=0.0, sigma=average_effect, shape=treatments)
     prognostic_scale = pm.HalfNormal(f"{part}prognostic_scale", sigma=prognostic, shape=crossed + 1)
     effect_scale = pm.HalfNormal(f"{part}effect_scale", sigma=effect, shape=crossed + 1)
-    factor = _correlation_factor(f"{part}effect_cholesky", concentration, centred=centred)
+    factor = np.ones((1, 1))
+    if treatments > 1:
+        factor = _correlation_factor(f"{part}effect_cholesky", concentration, centred=centred)
 
     def levels(name: str, scale: Any, count: int) -> Any:
         if centred:
@@ -77,8 +97,8 @@ def pooled_predictor(
     def effects(name: str, scale: Any, count: int) -> Any:
         if centred:
             spread = scale[:, None, None] * factor
-            return pm.MvNormal(name, mu=np.zeros(TREATMENTS), chol=spread, shape=(count, TREATMENTS))
-        standardised = pm.Normal(f"{name}_standardised", shape=(count, TREATMENTS))
+            return pm.MvNormal(name, mu=np.zeros(treatments), chol=spread, shape=(count, treatments))
+        standardised = pm.Normal(f"{name}_standardised", shape=(count, treatments))
         return pm.Deterministic(name, scale[:, None] * pt.dot(standardised, factor.T))
 
     prognosis = (
@@ -86,6 +106,8 @@ def pooled_predictor(
         + pt.dot(columns, levels(f"{part}prognostic_contrast", prognostic_scale[term], len(term)))
         + levels(f"{part}prognostic_segment", pt.repeat(prognostic_scale[-1:], segments), segments)
     )
+    if log_odds is not None:
+        prognosis += pm.Normal(f"{part}propensity_slope", mu=0.0, sigma=propensity) * np.asarray(log_odds)
     treated = (
         average[None, :]
         + pt.dot(columns, effects(f"{part}effect_contrast", effect_scale[term], len(term)))

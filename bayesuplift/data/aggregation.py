@@ -15,8 +15,9 @@ from bayesuplift.data.labels import is_missing, label
 from bayesuplift.data.order_statistics import quantiles_by_partition
 from bayesuplift.data.partitions import grouped
 from bayesuplift.data.probing import beside_outcome, finite_number, middle
+from bayesuplift.data.propensity import log_odds_of, propensity_faults
 from bayesuplift.data.validation import Fault, diagnose, key_faults, number_faults, number_of, outcome_faults
-from bayesuplift.dims import Kind
+from bayesuplift.dims import LOG_ODDS_TOTAL, Kind
 from bayesuplift.errors import DataError
 
 
@@ -36,6 +37,8 @@ class Roles:
         Column of the exposure, for counts.
     covariate
         Column of the covariate, for continuous outcomes and revenue.
+    propensity
+        Column of P(treatment | covariates), where there are two arms.
     """
 
     arm: str
@@ -44,6 +47,7 @@ class Roles:
     segments: tuple[str, ...] = ()
     exposure: str | None = None
     covariate: str | None = None
+    propensity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Groups:
     levels
         Label of the level (row,) for each segment column.
     statistics
-        Statistics (row,) by name; for counts `value`, `exposure` and `n` of the frequency table instead.
+        Statistics (row,) by name; for counts `value`, `exposure` and `n` of the frequency table instead, and with a
+        propensity the sum of its log odds.
     quantiles
         Quantiles (probability,) of the positive amounts for each arm's label; empty for other kinds than revenue.
     """
@@ -84,6 +89,8 @@ def aggregate(frame: Frame, roles: Roles) -> Groups:
     # An overflow is left to be infinite here: Cells refuses what is not finite.
     with np.errstate(over="ignore", invalid="ignore"):
         found, valid = by(frame, roles, schema)
+    if roles.propensity is not None:
+        valid = bool(np.array_equal(found.pop("propensities"), found["n"])) and valid
     keys = [f"k{i}" for i in range(len(roles.segments))]
     if not found["arm"] or not valid or any(is_missing(key) for name in ("arm", *keys) for key in set(found[name])):
         diagnose(frame, _faults(roles, schema))
@@ -114,6 +121,8 @@ def _faults(roles: Roles, schema: Schema) -> list[Fault]:
         faults.append(Fault(roles.exposure, "exposure", at_most_zero, "is not positive", "Expected more than 0."))
     if roles.covariate is not None:
         faults += number_faults(roles.covariate, "covariate", schema[roles.covariate])
+    if roles.propensity is not None:
+        faults += propensity_faults(roles.propensity, schema[roles.propensity])
     return faults
 
 
@@ -122,10 +131,22 @@ def _keys(roles: Roles) -> dict[str, nw.Expr]:
     return {f"k{i}": nw.col(segment) for i, segment in enumerate(roles.segments)} | {"arm": nw.col(roles.arm)}
 
 
-def _grouped(frame: Frame, roles: Roles, columns: dict[str, nw.Expr], facts: dict[str, nw.Expr]) -> dict[str, Any]:
+def _of_propensity(roles: Roles, schema: Schema) -> tuple[dict[str, nw.Expr], dict[str, nw.Expr]]:
+    """What a propensity adds to the query, by row and by group: nothing where there is none."""
+    if roles.propensity is None:
+        return {}, {}
+    log_odds = nw.col("log_odds")
+    facts = {"propensities": log_odds.count(), LOG_ODDS_TOTAL: log_odds.sum()}
+    return {"log_odds": log_odds_of(roles.propensity, schema[roles.propensity])}, facts
+
+
+def _grouped(
+    frame: Frame, roles: Roles, schema: Schema, columns: dict[str, nw.Expr], facts: dict[str, nw.Expr]
+) -> dict[str, Any]:
     """One group-by: keys as they are, facts as arrays."""
     keys = _keys(roles)
-    found = grouped(frame.select(**keys, **columns), keys, facts)
+    more_columns, more_facts = _of_propensity(roles, schema)
+    found = grouped(frame.select(**keys, **columns, **more_columns), keys, facts | more_facts)
     return {name: found[name] if name in keys else _numbers(found[name]) for name in found}
 
 
@@ -142,6 +163,7 @@ def _binary(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any],
     found = _grouped(
         frame,
         roles,
+        schema,
         {"one": (y == 1).cast(nw.Int8), "zero": (y == 0).cast(nw.Int8)},
         {"n": nw.len(), "total": nw.col("one").sum(), "zeros": nw.col("zero").sum()},
     )
@@ -157,6 +179,7 @@ def _continuous(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, A
     found = _grouped(
         frame,
         roles,
+        schema,
         {"z": nw.when(finite).then(y - shift)} | beside.columns,
         {"n": nw.len(), "finite": nw.col("z").count(), "sum": nw.col("z").sum(), "var": nw.col("z").var(ddof=0)}
         | beside.facts,
@@ -177,6 +200,7 @@ def _revenue(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any]
     found = _grouped(
         frame,
         roles,
+        schema,
         # The ratio is taken before the logarithm: amounts that are nearly equal keep their differences.
         # The variance is taken about that amount: a large mean does not eat the digits of the deviations.
         {
@@ -211,10 +235,12 @@ def _count(frame: Frame, roles: Roles, schema: Schema) -> tuple[dict[str, Any], 
     """The frequency table: everything else about counts follows from it."""
     keys = _keys(roles)
     exposure = nw.lit(1.0) if roles.exposure is None else number_of(roles.exposure, schema[roles.exposure])
-    rows = frame.select(**keys, value=number_of(roles.outcome, schema[roles.outcome]), exposure=exposure)
-    found = grouped(rows, [*keys, "value", "exposure"], {"n": nw.len()})
+    columns, facts = _of_propensity(roles, schema)
+    rows = frame.select(**keys, value=number_of(roles.outcome, schema[roles.outcome]), exposure=exposure, **columns)
+    found = grouped(rows, [*keys, "value", "exposure"], {"n": nw.len()} | facts)
     for name in ("value", "exposure", "n"):
         found[name] = np.array(found[name], dtype=np.float64)
+    found |= {name: _numbers(found[name]) for name in facts}
     value, exposures = found["value"], found["exposure"]
     valid = np.isfinite(value) & (value >= 0) & (np.floor(value) == value) & np.isfinite(exposures) & (exposures > 0)
     return found, bool(valid.all())

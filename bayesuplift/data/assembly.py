@@ -13,7 +13,7 @@ from bayesuplift.data.cells import QUANTILES, Cells
 from bayesuplift.data.design import Design
 from bayesuplift.data.grid import segments_of, statistics_dataset, variables_of
 from bayesuplift.data.moments import merge_groups
-from bayesuplift.dims import ARM, SEGMENT, Kind, N, factor_name
+from bayesuplift.dims import ARM, LOG_ODDS_TOTAL, SEGMENT, Kind, N, factor_name
 from bayesuplift.errors import ArgumentError, DataWarning, listed
 
 
@@ -23,7 +23,7 @@ def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind, covari
     Parameters
     ----------
     groups
-        Statistics by row, as they come back from an engine.
+        Statistics by row, as they come back from an engine; the cells hold a propensity where these do.
     design
         The arms; every arm of the groups is among them.
     outcome, kind
@@ -51,8 +51,12 @@ def cells_of(groups: Groups, *, design: Design, outcome: str, kind: Kind, covari
     if kind == "count":
         frequencies = _frequency_table(segment, arm, groups.statistics)
         table = _count_statistics(frequencies, shape)
+        if LOG_ODDS_TOTAL in groups.statistics:
+            log_odds = groups.statistics[LOG_ODDS_TOTAL]
+            table[LOG_ODDS_TOTAL] = np.bincount(cell, weights=log_odds, minlength=segments * len(design.arms))
     else:
-        rows = {name: groups.statistics[name] for name in variables_of(kind, covariate)}
+        names = variables_of(kind, covariate, propensity=LOG_ODDS_TOTAL in groups.statistics)
+        rows = {name: groups.statistics[name] for name in names}
         table = merge_groups(rows, cell, segments * len(design.arms))
     grid = {name: values.reshape(shape) for name, values in table.items()}
     return Cells(

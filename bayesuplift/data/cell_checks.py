@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesuplift.dims import ARM, SEGMENT, TOTAL, Kind, N
+from bayesuplift.dims import ARM, LOG_ODDS_TOTAL, SEGMENT, TOTAL, Kind, N
 from bayesuplift.errors import DataError, listed
 
 FREQUENCY_COLUMNS: Final = (SEGMENT, ARM, "value", "exposure", N)
@@ -50,6 +50,8 @@ def check_values(statistics: xr.Dataset, kind: Kind) -> None:
         )
     if kind == "revenue" and (statistics["positives"].to_numpy() > n).any():
         raise DataError("a cell has more positive amounts than units.")
+    if LOG_ODDS_TOTAL in statistics and (statistics[LOG_ODDS_TOTAL].to_numpy()[n == 0] != 0).any():
+        raise DataError(f"{LOG_ODDS_TOTAL} is not 0 in a cell with nobody; it is the sum over its units.")
     if "sum_codeviations" in statistics:
         own, of_covariate, together = (
             statistics[name].to_numpy()

@@ -25,11 +25,11 @@ from bayesuplift.data.validation import (
     number_faults,
     number_of,
 )
-from bayesuplift.dims import TOTAL, Assignment, Kind, N
+from bayesuplift.dims import LOG_ODDS_TOTAL, TOTAL, Assignment, Kind, N
 from bayesuplift.errors import ArgumentError, did_you_mean, listed
 
 _FREQUENCIES: Final = ("value", "exposure", N)
-_SIGNED: Final = ("total_log", "covariate_total", "sum_codeviations", "total_products")
+_SIGNED: Final = ("total_log", "covariate_total", "sum_codeviations", "total_products", LOG_ODDS_TOTAL)
 _ROUNDING: Final = 1e-9
 _OF_POSITIVES: Final = ("total_log", "sum_squared_log_deviations", "total_squared_logs", "maximum")
 
@@ -63,7 +63,7 @@ def read_cell_table(
         counts; `sum_squared_deviations` about the row's own mean for continuous outcomes and revenue; for revenue also
         `positives`, `total_log`, `sum_squared_log_deviations` and `maximum`; as in `Cells.statistics`. For counts the
         table is the frequency table: `value` of the outcome, `exposure` of each unit (1 where there is no such column)
-        and `n`, the number of units with both.
+        and `n`, the number of units with both. Of any kind also `propensity_log_odds_total`, where there is such a column.
     outcome
         Name of the outcome; it need not be a column.
     statistics
@@ -106,9 +106,8 @@ def read_cell_table(
     given = _given(statistics or {}, known, covariate)
     columns = {"arm": arm} | given
     check_roles({role: (column,) for role, column in columns.items()} | {"segment": factors})
-    frame, schema = opened(
-        table, columns, factors, optional=("exposure",) if "exposure" not in (statistics or {}) else ()
-    )
+    optional = [name for name in ("exposure", LOG_ODDS_TOTAL) if name not in (statistics or {})]
+    frame, schema = opened(table, columns, factors, optional=optional)
     given = {name: column for name, column in given.items() if column in schema}
     for name, column in given.items():
         check_numeric(frame, column, name, schema[column])
@@ -137,7 +136,7 @@ def read_cell_table(
 
 def _given(named: Mapping[str, str], kind: Kind, covariate: str | None) -> dict[str, str]:
     """Column of each statistic that the table is to hold, the sums of squares in the place of what they stand for."""
-    needed = _FREQUENCIES if kind == "count" else variables_of(kind, covariate)
+    needed = (*(_FREQUENCIES if kind == "count" else variables_of(kind, covariate)), LOG_ODDS_TOTAL)
     if not isinstance(named, Mapping):
         raise ArgumentError(
             f"statistics is a {type(named).__name__}; expected a mapping from statistic to column, such as "

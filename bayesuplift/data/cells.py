@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from bayesuplift.data.cell_checks import FREQUENCY_COLUMNS, check_values, checked_frequencies, read_only
 from bayesuplift.data.design import Design
-from bayesuplift.data.fingerprints import correlation_digits, ten_digits, ten_digits_of
-from bayesuplift.data.grid import check_covariate, segments_of, statistics_dataset, variables_of
+from bayesuplift.data.fingerprints import correlation_digits, mean_digits, ten_digits, ten_digits_of
+from bayesuplift.data.grid import check_covariate, check_two_arms, segments_of, statistics_dataset, variables_of
 from bayesuplift.data.moments import merge_groups
-from bayesuplift.dims import ARM, KINDS, SEGMENT, TOTAL, Assignment, Kind, N, factor_name
+from bayesuplift.dims import ARM, KINDS, LOG_ODDS_TOTAL, SEGMENT, TOTAL, Assignment, Kind, N, factor_name
 from bayesuplift.errors import ArgumentError, DataError, FactorNotFoundError, did_you_mean, listed
 
 QUANTILES: Final = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -54,7 +54,8 @@ class Cells:
         `total_log` and `sum_squared_log_deviations` about their mean, and `maximum` amount. A cell with nobody in it
         stays, with n = 0 and zeros throughout (its maximum, too). With a covariate x, a number known of every unit
         from before the experiment, also `covariate_total`, `covariate_sum_squared_deviations` (units of x, squared)
-        and `sum_codeviations`, the sum of (y - ȳ)(x - x̄) about the cell's means.
+        and `sum_codeviations`, the sum of (y - ȳ)(x - x̄) about the cell's means. Where the propensity of every unit is
+        known, `propensity_log_odds_total`, the sum of log(p / (1 - p)), p = P(treatment | covariates); of two arms only.
     frequencies
         For counts: one row for each distinct (segment position, arm position, value, exposure) with its number of
         units `n`; without segments the position is 0. A copy each time. None for other kinds.
@@ -85,7 +86,7 @@ class Cells:
                 f"no kind of outcome named '{self.kind}'. Kinds: {listed(KINDS)}.{did_you_mean(self.kind, KINDS)}"
             )
         check_covariate(self.kind, self.covariate)
-        names = variables_of(self.kind, self.covariate)
+        names = self._names
         absent = [name for name in names if name not in self.statistics.data_vars]
         if absent:
             raise DataError(f"cells of kind '{self.kind}' lack {listed(absent)}; they need {listed(names)}.")
@@ -102,6 +103,8 @@ class Cells:
                 f"cells have the arms {listed(statistics[ARM].to_numpy())}; the design has {listed(self.design.arms)}."
             )
         check_values(statistics, self.kind)
+        if self.has_propensity:
+            check_two_arms(self.design)
         object.__setattr__(self, "statistics", statistics)
         if self.kind == "count":
             object.__setattr__(self, "frequencies", checked_frequencies(self.frequencies, statistics))
@@ -127,6 +130,11 @@ class Cells:
         if SEGMENT not in self.statistics.dims:
             return ()
         return tuple(str(name) for name in self.statistics.coords if name not in (SEGMENT, ARM))
+
+    @property
+    def has_propensity(self) -> bool:
+        """Whether the cells hold the propensity of their units, as the sum of its log odds."""
+        return LOG_ODDS_TOTAL in self.statistics
 
     @property
     def n(self) -> NDArray[np.int64]:
@@ -188,6 +196,11 @@ class Cells:
         return self._values("sum_codeviations")
 
     @property
+    def propensity_log_odds_total(self) -> NDArray[np.float64]:
+        """Sum of the units' log odds of treatment ([segment,] arm); cells with a propensity only."""
+        return self._values(LOG_ODDS_TOTAL)
+
+    @property
     def raw_mean(self) -> xr.DataArray:
         """Mean outcome total / n ([segment,] arm), NaN exactly where a cell has nobody."""
         n = self.statistics[N]
@@ -209,13 +222,15 @@ class Cells:
             "factors": {
                 factor: [str(level) for level in self.statistics[factor].to_numpy()] for factor in self.factors
             },
-            "statistics": {name: ten_digits_of(self._values(name)) for name in variables_of(self.kind, self.covariate)},
+            "statistics": {name: ten_digits_of(self._values(name)) for name in self._names},
         }
         if self.covariate is not None:
             facts["covariate"] = self.covariate
             facts["statistics"]["sum_codeviations"] = correlation_digits(
                 self.sum_codeviations, self.sum_squared_deviations, self.covariate_sum_squared_deviations
             )
+        if self.has_propensity:
+            facts["statistics"][LOG_ODDS_TOTAL] = mean_digits(self.propensity_log_odds_total, self.n)
         if (table := self.frequencies) is not None:
             facts["frequencies"] = {name: ten_digits_of(table[name].to_numpy()) for name in FREQUENCY_COLUMNS}
         canonical = json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -245,7 +260,7 @@ class Cells:
         levels = {factor: [str(level) for level in self.statistics[factor].to_numpy()] for factor in kept}
         coordinates, position = segments_of(levels, len(self.n))
         merged = merge_groups(
-            {name: self._values(name) for name in variables_of(self.kind, self.covariate)},
+            {name: self._values(name) for name in self._names},
             position,
             int(position.max()) + 1,
         )
@@ -300,7 +315,8 @@ class Cells:
         Parameters
         ----------
         *others
-            Cells of the same arms, control, assignment, split, outcome, kind, covariate and factors.
+            Cells of the same arms, control, assignment, split, outcome, kind, covariate and factors, all with a propensity
+            or none.
 
         Raises
         ------
@@ -310,6 +326,10 @@ class Cells:
         from bayesuplift.data.merging import merge_cells  # noqa: PLC0415 - that module makes Cells
 
         return merge_cells((self, *others))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return variables_of(self.kind, self.covariate, propensity=self.has_propensity)
 
     def _factor(self, name: object) -> str:
         if not isinstance(name, str):
@@ -323,6 +343,7 @@ class Cells:
     def _values(self, name: str) -> NDArray[np.float64]:
         if name not in self.statistics:
             with_one = "" if self.covariate is None else f" and the covariate '{self.covariate}'"
-            names = variables_of(self.kind, self.covariate)
-            raise ArgumentError(f"cells of kind '{self.kind}'{with_one} hold no {name}; they hold {listed(names)}.")
+            raise ArgumentError(
+                f"cells of kind '{self.kind}'{with_one} hold no {name}; they hold {listed(self._names)}."
+            )
         return cast("NDArray[np.float64]", self.statistics[name].to_numpy())

@@ -15,11 +15,11 @@ from bayesuplift.data.assembly import cells_of
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import Design
 from bayesuplift.data.frames import open_frame, require_columns
-from bayesuplift.data.grid import check_covariate
+from bayesuplift.data.grid import check_covariate, check_two_arms
 from bayesuplift.data.labels import is_missing, label, names_of
 from bayesuplift.data.validation import check_kind
 from bayesuplift.dims import Kind
-from bayesuplift.errors import ArgumentError, DataError, FactorNotFoundError, did_you_mean, listed
+from bayesuplift.errors import DataError, FactorNotFoundError, did_you_mean, listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ class Experiment:
         return type(self), tuple(values.values())
 
     def cells(self, segments: str | Iterable[str] | None = None, *, covariate: str | None = None) -> Cells:
-        """Cells of these units, through the same aggregation as `read_cells`.
+        """Cells of these units, with their propensity where it is known, through the same aggregation as `read_cells`.
 
         Parameters
         ----------
@@ -131,12 +131,15 @@ class Experiment:
         table = pd.DataFrame({"arm": np.array(self.design.arms)[self.arm], "outcome": self.outcome, **columns})
         if covariate is not None:
             table["covariate"] = self._number(covariate)
+        if self.propensity is not None:
+            table["propensity"] = self.propensity
         roles = Roles(
             arm="arm",
             outcome="outcome",
             kind=self.kind,
             segments=tuple(columns),
             covariate=None if covariate is None else "covariate",
+            propensity=None if self.propensity is None else "propensity",
         )
         groups = aggregate(open_frame(table), roles)
         levels = dict(zip(chosen, groups.levels.values(), strict=True))
@@ -241,11 +244,7 @@ def _check_outcome(outcome: NDArray[np.float64], kind: Kind, name: str) -> None:
 
 
 def _check_propensity(propensity: NDArray[np.float64], design: Design) -> None:
-    if len(design.arms) > 2:  # noqa: PLR2004 - two is what one probability a unit can describe
-        raise ArgumentError(
-            f"a propensity is given, and there are {len(design.arms)} arms; one number a unit says P(treatment) of two "
-            f"arms only. Leave it out, or read the two arms that are compared."
-        )
+    check_two_arms(design)
     at_fault = ~((propensity > 0) & (propensity < 1))
     if at_fault.any():
         first = int(np.flatnonzero(at_fault)[0])

@@ -23,6 +23,14 @@ def ten_digits_of(values: NDArray[np.generic]) -> list[object]:
     return [ten_digits(value) for value in values.ravel().tolist()]
 
 
+def mean_digits(total: NDArray[np.float64], n: NDArray[np.int64]) -> list[str]:
+    """Totals as ten decimals of the mean, for what has a scale of its own, as log odds have.
+
+    Significant digits of a total would be noise where positive and negative values cancel.
+    """
+    return [f"{round(value * _TILT, 10) + 0.0:.10f}" for value in (total / np.maximum(n, 1)).ravel().tolist()]
+
+
 def correlation_digits(
     codeviations: NDArray[np.float64], left: NDArray[np.float64], right: NDArray[np.float64]
 ) -> list[str]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bayesuplift.data.design import Design
 from bayesuplift.data.labels import natural_order, segment_label
-from bayesuplift.dims import ARM, SEGMENT, TOTAL, Kind, N
+from bayesuplift.dims import ARM, LOG_ODDS_TOTAL, SEGMENT, TOTAL, Kind, N
 from bayesuplift.errors import ArgumentError, listed
 
 VARIABLES: Final[dict[Kind, tuple[str, ...]]] = {
@@ -34,9 +34,10 @@ COVARIATE_KINDS: Final[tuple[Kind, ...]] = ("continuous", "revenue")
 """Kinds of outcome that may have one: those whose spread is a sum of squared deviations of their own."""
 
 
-def variables_of(kind: Kind, covariate: str | None = None) -> tuple[str, ...]:
-    """Statistics kept for a kind of outcome, with a covariate or without."""
-    return VARIABLES[kind] if covariate is None else (*VARIABLES[kind], *COVARIATE_VARIABLES)
+def variables_of(kind: Kind, covariate: str | None = None, *, propensity: bool = False) -> tuple[str, ...]:
+    """Statistics kept for a kind of outcome, with a covariate and the units' propensity or without."""
+    of_covariate = () if covariate is None else COVARIATE_VARIABLES
+    return (*VARIABLES[kind], *of_covariate, *((LOG_ODDS_TOTAL,) if propensity else ()))
 
 
 def check_covariate(kind: Kind, covariate: str | None) -> None:
@@ -45,6 +46,15 @@ def check_covariate(kind: Kind, covariate: str | None) -> None:
         raise ArgumentError(
             f"covariate='{covariate}' is given for the kind '{kind}'; only {listed(COVARIATE_KINDS)} outcomes are "
             f"adjusted by one. Leave it out, or use it as a segment."
+        )
+
+
+def check_two_arms(design: Design) -> None:
+    """Refuse a propensity beside more than two arms."""
+    if len(design.arms) > 2:  # noqa: PLR2004 - two is what one probability a unit can describe
+        raise ArgumentError(
+            f"a propensity is given, and there are {len(design.arms)} arms; one number a unit says P(treatment) of two "
+            f"arms only. Leave it out, or read the two arms that are compared."
         )
 
 

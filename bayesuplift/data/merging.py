@@ -44,7 +44,7 @@ def merge_cells(parts: Sequence[Cells]) -> Cells:
         _check_alike(first, part, position)
     aligned = [part.by(*first.factors) if part.factors != first.factors else part for part in parts]
     # Zeros for what a part lacks are neutral, so each part's rows go where they belong and nothing is filled in.
-    names = variables_of(first.kind, first.covariate)
+    names = variables_of(first.kind, first.covariate, propensity=first.has_propensity)
     rows = [
         {name: part.statistics[name].to_numpy() for name in names}
         if first.factors
@@ -76,12 +76,14 @@ def _check_alike(first: Cells, part: Cells, position: int) -> None:
         "arms": (listed(first.design.arms), listed(part.design.arms)),
         "assignment": (first.design.assignment, part.design.assignment),
         "covariate": (first.covariate, part.covariate),
+        "propensity": tuple("known" if one.has_propensity else "unknown" for one in (first, part)),
         "factors": (listed(sorted(first.factors)) or "none", listed(sorted(part.factors)) or "none"),
     }
     for name, (here, there) in pairs.items():
         if here != there:
             advice = {
                 "factors": " Keep the factors that both have, with .by(...).",
+                "propensity": " Read all parts with one, or none.",
                 "arms": " Where an arm had no unit yet, read the parts as one table.",
             }.get(name, "")
             raise ArgumentError(

@@ -6,9 +6,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayesuplift.dims import LOG_ODDS_TOTAL
+
 Statistics = Mapping[str, NDArray[np.generic]]
 
-ADDED: Final = ("n", "total", "exposure", "positives", "total_log", "covariate_total")
+ADDED: Final = ("n", "total", "exposure", "positives", "total_log", "covariate_total", LOG_ODDS_TOTAL)
 """Statistics that add up over disjoint groups of units."""
 
 DEVIATIONS: Final = {

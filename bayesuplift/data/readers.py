@@ -43,6 +43,7 @@ def read_cells(
     segments: str | Iterable[str] = (),
     exposure: str | None = None,
     covariate: str | None = None,
+    propensity: str | None = None,
     unit: str | None = None,
     assignment: Assignment = "randomized",
     intended_split: Mapping[Any, float] | None = None,
@@ -64,6 +65,9 @@ def read_cells(
     covariate
         Column of a number known of every unit from before the experiment, such as its spend in the month before, for
         continuous outcomes and revenue only: models that adjust for it (CUPED) need its statistics.
+    propensity
+        Column of P(treatment | covariates) of each unit, strictly between 0 and 1; two arms only. Cells keep the sum of its
+        log odds: partially pooled models let the level of a segment depend on how likely its units were to be treated.
     unit
         Column that names the unit: where given, a unit that comes twice is refused.
     assignment
@@ -84,7 +88,8 @@ def read_cells(
     ColumnNotFoundError, ArmNotFoundError
         A column or the control is not there.
     ArgumentError
-        A column has two roles, the kind is unknown, or an exposure is given for a kind without one.
+        A column has two roles, the kind is unknown, an exposure is given for a kind without one, or a propensity for more
+        than two arms.
     DataError
         A row holds a fault; the message names the column, how many rows, and the first of them.
 
@@ -98,7 +103,7 @@ def read_cells(
     if exposure is not None and known != "count":
         raise ArgumentError(f"exposure='{exposure}' is given for the kind '{known}'; only counts have an exposure.")
     check_covariate(known, covariate)
-    optional = {"exposure": exposure, "covariate": covariate, "unit": unit}
+    optional = {"exposure": exposure, "covariate": covariate, "propensity": propensity, "unit": unit}
     named = {"arm": arm, "outcome": outcome} | {role: name for role, name in optional.items() if name is not None}
     check_roles({role: (column,) for role, column in named.items()} | {"segment": factors})
     frame, schema = opened(source, named, factors)
@@ -107,9 +112,11 @@ def read_cells(
         check_numeric(frame, exposure, "exposure", schema[exposure])
     if covariate is not None:
         check_numeric(frame, covariate, "covariate", schema[covariate])
+    if propensity is not None:
+        check_numeric(frame, propensity, "propensity", schema[propensity])
     if unit is not None:
         check_unit(frame, unit)
-    roles = Roles(arm=arm, outcome=outcome, kind=known, segments=factors, exposure=exposure, covariate=covariate)
+    roles = Roles(arm, outcome, known, factors, exposure=exposure, covariate=covariate, propensity=propensity)
     groups = aggregate(frame, roles)
     design = design_of(groups.arm, control=control, assignment=assignment, intended_split=intended_split)
     cells = cells_of(groups, design=design, outcome=outcome, kind=known, covariate=covariate)
@@ -229,7 +236,7 @@ def read_experiment(
     unit
         Column that names the unit; a unit that comes twice is refused.
     propensity
-        Column of P(treatment | covariates), strictly between 0 and 1; only with two arms.
+        Column of P(treatment | covariates), strictly between 0 and 1; only with two arms. Cells of the units keep it.
     assignment
         "randomized" or "observational".
     intended_split

@@ -12,10 +12,12 @@ from numpyro import handlers
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.contrasts import contrasts_of
 from bayesuplift.data.effects import Effects
-from bayesuplift.dims import ARM, SEGMENT, TERM
+from bayesuplift.data.propensity import by_segment
+from bayesuplift.data.units import Units
+from bayesuplift.dims import ARM, SEGMENT, TERM, UNIT
 from bayesuplift.spec import EVENT_DIMS, Given, ModelSpec, Program
 
-Data = Cells | Effects
+Data = Cells | Effects | Units
 
 _FEWEST_STEPS = 64
 
@@ -23,16 +25,21 @@ _FEWEST_STEPS = 64
 def given(spec: ModelSpec, data: Data) -> Given:
     """The statistics of the data as a model's program takes them.
 
-    With factors also their `design`, a `Given` of its own: `columns`, `basis` and `term` of `Contrasts`, and `treated`
-    (arm, treatment), 1 where an arm is the treatment.
+    With factors also their `design`, a `Given` of its own: `columns`, `basis` and `term` of `Contrasts`, `treated` (arm,
+    treatment), 1 where an arm is the treatment, and `propensity` (segment,) where the cells hold one: see `by_segment`.
 
     For counts also the frequency table, by row: `value`, `frequency_exposure`, `frequency_n`, and `frequency_cell`, the
     position of its cell in the flattened ([segment], arm); and `frequency_steps`, 0, 1, 2, ... past the largest count, as
     many as a power of 2, so that other counts seldom need another compilation.
+
+    Of units also `columns` (unit, covariate), `triangle` (arm, component, 1 + covariate), and `treated` (arm, treatment).
     """
     statistics = data.statistics
     values: dict[str, Any] = {str(name): np.asarray(part.to_numpy()) for name, part in statistics.data_vars.items()}
     sizes = {str(name): int(size) for name, size in next(iter(statistics.data_vars.values())).sizes.items()}
+    if isinstance(data, Units):
+        values |= {"columns": data.standardised, "triangle": data.regression.triangle, "treated": _treated(data)}
+        return Given(values, {UNIT: len(data.experiment), **sizes})
     table = data.frequencies if isinstance(data, Cells) else None
     if table is not None:
         values["value"] = table["value"].to_numpy()
@@ -51,12 +58,16 @@ def given(spec: ModelSpec, data: Data) -> Given:
 def _design(cells: Cells) -> Given:
     """The factors of the segments, and which arms are treatments, for a pooled linear predictor."""
     coded = contrasts_of(cells)
-    arms = cells.design.arms
-    treated = np.eye(len(arms))[:, [k for k, arm in enumerate(arms) if arm != cells.design.control]]
-    return Given(
-        {"columns": coded.columns, "basis": coded.basis, "term": coded.term, "treated": treated},
-        {TERM: len(coded.terms), SEGMENT: len(coded.columns) if SEGMENT in coded.terms else 0},
-    )
+    values = {"columns": coded.columns, "basis": coded.basis, "term": coded.term, "treated": _treated(cells)}
+    if cells.has_propensity:
+        values["propensity"], _ = by_segment(cells.n, cells.propensity_log_odds_total)
+    return Given(values, {TERM: len(coded.terms), SEGMENT: len(coded.columns) if SEGMENT in coded.terms else 0})
+
+
+def _treated(data: Cells | Units) -> np.ndarray:
+    """Which arm is which treatment, (arm, treatment), 1 or 0."""
+    arms = data.design.arms
+    return np.eye(len(arms))[:, [k for k, arm in enumerate(arms) if arm != data.design.control]]
 
 
 def conditioned(spec: ModelSpec) -> Program:

@@ -10,11 +10,12 @@ import bayesuplift.models  # noqa: F401 -- importing the package of models regis
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
 from bayesuplift.data.experiment import Experiment
-from bayesuplift.dims import ARM, CONSTANT_DATA, OBSERVED_DATA, SEGMENT, Kind
+from bayesuplift.data.units import Units
+from bayesuplift.dims import ARM, CONSTANT_DATA, COVARIATE, OBSERVED_DATA, SEGMENT, UNIT, Kind
 from bayesuplift.errors import ArgumentError, FrameTypeError, check_whole, listed
 from bayesuplift.inference import conjugate, direct, many_chains, nuts
 from bayesuplift.inference.density import Data
-from bayesuplift.inference.pooled_coordinates import POOLED
+from bayesuplift.inference.reparametrised import STANDARDISED
 from bayesuplift.inference.vectorised import SUPERCHAINS
 from bayesuplift.posterior import diagnostics
 from bayesuplift.posterior.schema import assemble
@@ -36,7 +37,7 @@ PARTIAL_POOLING = "partial_pooling"
 
 def fit(
     model: str,
-    data: Cells | Experiment | Effects,
+    data: Cells | Experiment | Effects | Units,
     *,
     seed: int,
     prior: Any = None,
@@ -54,7 +55,8 @@ def fit(
     model
         Name of the model; `models()` lists them. "partial_pooling" is the partially pooled model of the outcome's kind.
     data
-        Cells, or the effects of past experiments; an `Experiment` is reduced to cells by its segments.
+        Cells, the effects of past experiments, or an `Experiment`: models of cells take its cells by its segments, models
+        of units its units with their covariates.
     seed
         Seed of everything random here, from 0.
     prior
@@ -85,12 +87,7 @@ def fit(
     ArgumentError
         Data of another kind than the model's, an engine it does not have, or a count or seed out of range.
     """
-    if isinstance(data, Experiment):
-        data = data.cells()
-    if not isinstance(data, Cells | Effects):
-        raise FrameTypeError(
-            f"data is {type(data).__name__}; read it first: read_cells, read_counts, read_effects or read_experiment"
-        )
+    data = conditioned_on(model, data)
     spec = model_of(model, data)
     model = spec.name
     known = engines(model)
@@ -107,9 +104,8 @@ def fit(
             markov |= {"sensitivity": sensitivity, "careful": careful}
         groups = _groups(spec, data, priors, engine, markov)
         groups[OBSERVED_DATA] = _observed(data)
-        if data.design.intended_split is not None:
-            shares = xr.DataArray(list(data.design.intended_split), dims=ARM, coords={ARM: list(data.design.arms)})
-            groups[CONSTANT_DATA] = xr.Dataset({"intended_split": shares})
+        if constant := _constants(data):
+            groups[CONSTANT_DATA] = xr.Dataset(constant)
         told |= {diagnostics.SUPERCHAINS: SUPERCHAINS} if engine == "hmc" else {}
         return assemble(groups, provenance_of(spec, data, stated, int(seed)) | {"method": _METHODS[engine], **told})
 
@@ -178,7 +174,7 @@ def engines(model: str) -> list[Engine]:
     own: list[Engine] = ["closed_form"] if model in conjugate.CLOSED_FORMS else []
     if model in direct.SOLVERS:
         own.append("direct")
-    if model in POOLED:
+    if model in STANDARDISED:
         own.append("hmc")
     return [*own, "nuts"]
 
@@ -188,6 +184,20 @@ def _observed(data: Data) -> xr.Dataset:
     if isinstance(data, Cells) and data.quantiles is not None:
         return data.statistics.assign(quantile=data.quantiles)
     return data.statistics
+
+
+def _constants(data: Data) -> dict[str, xr.DataArray]:
+    """What was fixed before the outcomes: the intended split; of units the mean and spread of each covariate."""
+    constants = {}
+    if data.design.intended_split is not None:
+        constants["intended_split"] = xr.DataArray(
+            list(data.design.intended_split), dims=ARM, coords={ARM: list(data.design.arms)}
+        )
+    if isinstance(data, Units):
+        names = {COVARIATE: list(data.coding.names)}
+        constants["covariate_mean"] = xr.DataArray(data.middle, dims=COVARIATE, coords=names)
+        constants["covariate_sd"] = xr.DataArray(data.spread, dims=COVARIATE, coords=names)
+    return constants
 
 
 def provenance_of(spec: ModelSpec, data: Data, prior: object, seed: int) -> dict[str, Any]:
@@ -200,13 +210,34 @@ def provenance_of(spec: ModelSpec, data: Data, prior: object, seed: int) -> dict
         "outcome": data.outcome,
         "kind": data.kind,
         "flat_in": spec.flat_in,
-        "pooled": SEGMENT if spec.pools else None,
+        "pooled": (UNIT if spec.data == "units" else SEGMENT) if spec.pools else None,
         "effect_scale": data.scale if isinstance(data, Effects) else None,
+        "coding": data.coding.to_json() if isinstance(data, Units) else None,
         "control": data.design.control,
         "assignment": data.design.assignment,
         "data_fingerprint": data.fingerprint,
         **provenance(),
     }
+
+
+def conditioned_on(model: str, data: object) -> Data:
+    """The data as the model takes them: of an experiment its units, or its cells by its segments.
+
+    Raises
+    ------
+    FrameTypeError
+        These are no data of ours.
+    DataError
+        The model takes units, and no covariate differs between them.
+    """
+    if isinstance(data, Experiment):
+        spec = registered().get(model)
+        return Units.of(data) if spec is not None and spec.data == "units" else data.cells()
+    if not isinstance(data, Cells | Effects | Units):
+        raise FrameTypeError(
+            f"data is {type(data).__name__}; read it first: read_cells, read_counts, read_effects or read_experiment"
+        )
+    return data
 
 
 def model_of(name: str, data: Data) -> ModelSpec:
@@ -235,6 +266,9 @@ def model_of(name: str, data: Data) -> ModelSpec:
                 raise ArgumentError(f"model {name!r} needs {statistic}, which the cells lack: {advice}")
         return spec
     spec = find(name)
+    if isinstance(data, Units):
+        _check_kind(spec, data.outcome, data.kind)
+        return spec
     if spec.data != "effects":
         raise ArgumentError(f"model {name!r} is fitted on {spec.data}; these data are effects of past experiments")
     return spec
@@ -253,12 +287,25 @@ def model_for(name: str, *, outcome: str, kind: Kind) -> ModelSpec:
     if name == PARTIAL_POOLING:
         name = next(one.name for one in registered().values() if one.factors and one.outcome == kind)
     spec = find(name)
-    others = [other for other, one in registered().items() if kind in one.outcomes and one.data == "cells"]
     if spec.data != "cells":
-        raise ArgumentError(f"model {name!r} is fitted on {spec.data}, not on cells. Models of cells: {listed(others)}")
+        advice = "; read the units with read_experiment(..., covariates=[...])" if spec.data == "units" else ""
+        others = _models(kind, "cells")
+        raise ArgumentError(
+            f"model {name!r} is fitted on {spec.data}, not on cells{advice}. Models of cells: {listed(others)}"
+        )
+    _check_kind(spec, outcome, kind)
+    return spec
+
+
+def _check_kind(spec: ModelSpec, outcome: str, kind: Kind) -> None:
+    """Refuse an outcome of a kind that the model does not describe."""
     if kind not in spec.outcomes:
         raise ArgumentError(
-            f"model {name!r} is for {listed(spec.outcomes)} outcomes; {outcome!r} is {kind}. "
-            f"Models for {kind} outcomes: {listed(others)}"
+            f"model {spec.name!r} is for {listed(spec.outcomes)} outcomes; {outcome!r} is {kind}. "
+            f"Models for {kind} outcomes: {listed(_models(kind, spec.data))}"
         )
-    return spec
+
+
+def _models(kind: Kind, data: str) -> list[str]:
+    """Names of the models of a kind of outcome that are fitted on such data."""
+    return [name for name, one in registered().items() if kind in one.outcomes and one.data == data]

@@ -8,7 +8,9 @@ import xarray as xr
 
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.contrasts import contrasts_of
-from bayesuplift.dims import CHAIN, DRAW, LEVEL, MEAN_OUTCOME, OTHER, PRIOR, TERM, TREATMENT
+from bayesuplift.data.design import Design
+from bayesuplift.data.units import Units
+from bayesuplift.dims import CHAIN, COVARIATE, DRAW, LEVEL, MEAN_OUTCOME, OTHER, PRIOR, TERM, TREATMENT
 from bayesuplift.inference.density import Data, sites_of
 from bayesuplift.spec import Given, ModelSpec
 
@@ -22,7 +24,11 @@ def labelled(spec: ModelSpec, data: Data, observed: Given, prior: Any, sites: Ma
         The program names no deterministic site `mean_outcome` over dimensions of its data, or a site whose shape its plates
         do not explain: a fault of the program.
     """
-    coords: dict[Any, Any] = {**data.statistics.coords, **(_labels_of_design(data) if spec.factors else {})}
+    coords: dict[Any, Any] = {**data.statistics.coords}
+    if isinstance(data, Units):
+        coords |= {COVARIATE: list(data.coding.names), TREATMENT: _treatments(data.design)}
+    elif spec.factors:
+        coords |= _labels_of_design(data)
     variables = {}
     for name, plates in sites_of(spec, observed, prior).dims.items():
         values = sites[name]
@@ -63,6 +69,11 @@ def _labels_of_design(data: Data) -> dict[str, Any]:
     """Labels of what a pooled predictor has beside segments and arms."""
     assert isinstance(data, Cells)
     coded = contrasts_of(data)
-    treatments = [arm for arm in data.design.arms if arm != data.design.control]
+    treatments = _treatments(data.design)
     others = {OTHER: treatments} if len(treatments) > 1 else {}  # one treatment has nothing to be correlated with
     return {TERM: list(coded.terms), LEVEL: list(coded.levels), TREATMENT: treatments, **others}
+
+
+def _treatments(design: Design) -> list[str]:
+    """All arms but the control."""
+    return [arm for arm in design.arms if arm != design.control]

@@ -16,6 +16,7 @@ from bayesuplift.inference.density import Data
 from bayesuplift.inference.labelled import alternatives, labelled
 from bayesuplift.inference.reparametrised import prepared, reparametrised
 from bayesuplift.inference.session import jax_session
+from bayesuplift.inference.thinning import KEPT_ONE_IN, one_in, thinned
 from bayesuplift.inference.vectorised import PIECE, Piece, Sampler, Tuning
 from bayesuplift.spec import Given, ModelSpec, find
 
@@ -42,7 +43,8 @@ def sample(
 ) -> dict[str, xr.Dataset]:
     """Draw from the posterior under the stated prior, the first of `priors`; and, fewer draws, under each of the others.
 
-    `careful` takes smaller steps, for posteriors whose curvature varies so much that the usual ones diverge.
+    `careful` takes smaller steps, for posteriors whose curvature varies so much that the usual ones diverge. Where mean
+    outcomes of all draws at all units would take more than 1 GB, one draw in so many is kept, as by `nuts.sample`.
 
     Returns
     -------
@@ -62,15 +64,18 @@ def sample(
             walk = Walk(sampler, key, observed, numbers, chains=chains, bar=bar, careful=careful)
             walk.warm_up(warmup)
             kept = walk.draw(length)
-            found[name] = kept, walk.sites(kept.position)
+            every = one_in(chains, length, observed)
+            found[name] = kept, walk.sites(kept.position[every - 1 :: every])
         kept, sites = found.pop(stated)
         posterior = labelled(spec, data, observed, Given.of_prior(priors[stated]), sites)
     stats = {"diverging": kept.diverging, "n_steps": kept.steps, "acceptance_rate": kept.acceptance}
+    every = one_in(chains, draws, observed)
     groups = {
         POSTERIOR: posterior,
         SAMPLE_STATS: xr.Dataset(
-            {name: ((CHAIN, DRAW), values.T) for name, values in stats.items()},
-            coords={CHAIN: np.arange(chains), DRAW: np.arange(draws)},
+            {name: ((CHAIN, DRAW), thinned(values.T, every)) for name, values in stats.items()},
+            coords={name: posterior[name] for name in (CHAIN, DRAW)},
+            attrs={KEPT_ONE_IN: every} if every > 1 else {},
         ),
     }
     drawn = {name: sites[MEAN_OUTCOME] for name, (_, sites) in found.items()}

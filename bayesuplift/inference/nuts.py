@@ -16,6 +16,7 @@ from bayesuplift.inference.density import Data, conditioned, log_prior, sites_of
 from bayesuplift.inference.labelled import labelled
 from bayesuplift.inference.reparametrised import prepared, reparametrised
 from bayesuplift.inference.session import jax_session
+from bayesuplift.inference.thinning import KEPT_ONE_IN, one_in, thinned
 from bayesuplift.spec import Given, ModelSpec, find
 
 _STATISTICS = {
@@ -42,6 +43,9 @@ def sample(
 ) -> dict[str, xr.Dataset]:
     """Draw from the posterior under the stated prior, the first of `priors`; weigh the draws for the others.
 
+    Where there are so many units that the mean outcomes of all draws would take more than 1 GB, one draw in so many is
+    kept; `sample_stats` says in how many, `kept_one_in`, and of which a step diverged.
+
     Returns
     -------
     dict
@@ -51,6 +55,7 @@ def sample(
     numbers = {name: Given.of_prior(prior) for name, prior in priors.items()}
     stated = next(iter(numbers.values()))
     chain = compiled(spec.name, warmup)
+    every = one_in(chains, draws, observed)
     with jax_session():
         state = chain.start(jax.random.split(jax.random.key(seed), chains), observed, stated)
         pieces = []
@@ -61,13 +66,16 @@ def sample(
                 bar.update(length)
             for length in _pieces(draws):
                 state, piece = chain.advance(state, observed, stated, length)
-                pieces.append(jax.tree.map(np.asarray, piece))
+                pieces.append(piece)
                 bar.update(length)
-        kept, statistics = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
+        positions, statistics = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
+        positions = jax.tree.map(lambda one: one[:, every - 1 :: every], positions)
+        found = [chain.sites(_between(positions, a, b), observed, stated) for a, b in _spans(draws // every)]
+        kept = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *found)
         drawn = {name: kept[name] for name in sites_of(spec, observed, stated).latent}
         densities = {name: np.asarray(chain.log_prior(observed, one, drawn)) for name, one in numbers.items()}
         posterior = labelled(spec, data, observed, stated, kept)
-    index = {CHAIN: np.arange(chains), DRAW: np.arange(draws)}
+    index = {CHAIN: np.arange(chains), DRAW: np.arange(draws // every)}
     reference = densities[next(iter(priors))]
     weights = xr.Dataset(
         {
@@ -76,7 +84,11 @@ def sample(
         },
         coords={PRIOR: list(priors), **index},
     )
-    stats = xr.Dataset({name: ((CHAIN, DRAW), values) for name, values in statistics.items()}, coords=index)
+    stats = xr.Dataset(
+        {name: ((CHAIN, DRAW), thinned(values, every)) for name, values in statistics.items()},
+        coords=index,
+        attrs={KEPT_ONE_IN: every} if every > 1 else {},
+    )
     return {POSTERIOR: posterior, SAMPLE_STATS: stats, PRIOR_SENSITIVITY: weights}
 
 
@@ -96,9 +108,10 @@ class _Chain:
                 state = kernel.sample(state, (data,), {"prior": prior})
                 return state, (state.z, {ours: getattr(state, theirs) for theirs, ours in _STATISTICS.items()})
 
-            state, (unconstrained, statistics) = jax.lax.scan(step, state, length=length)
-            sites = jax.vmap(kernel.postprocess_fn((data,), {"prior": prior}))(unconstrained)
-            return state, (sites, statistics)
+            return jax.lax.scan(step, state, length=length)
+
+        def sites(positions: Any, data: Given, prior: Given) -> Any:
+            return jax.vmap(jax.vmap(kernel.postprocess_fn((data,), {"prior": prior})))(positions)
 
         def log_priors(data: Given, prior: Given, latent: Mapping[str, jax.Array]) -> jax.Array:
             return jax.vmap(jax.vmap(log_prior(conditioned(spec), data, prior)))(latent)
@@ -111,6 +124,7 @@ class _Chain:
             )(state),
             static_argnums=3,
         )
+        self.sites = jax.jit(sites)
         self.log_prior = jax.jit(log_priors)
 
 
@@ -124,3 +138,14 @@ def _pieces(steps: int) -> list[int]:
     """Steps in pieces of one length, so that they share a compilation, and the rest."""
     whole, rest = divmod(steps, _PIECE)
     return [_PIECE] * whole + ([rest] if rest else [])
+
+
+def _spans(steps: int) -> list[tuple[int, int]]:
+    """Where each of these pieces begins and ends."""
+    ends = np.cumsum(_pieces(steps)).tolist()
+    return list(zip([0, *ends], ends, strict=False))
+
+
+def _between(positions: Any, first: int, last: int) -> Any:
+    """Draws `first` to `last` of every chain."""
+    return jax.tree.map(lambda one: one[:, first:last], positions)

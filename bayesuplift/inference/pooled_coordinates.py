@@ -100,14 +100,17 @@ def _regression(design: Given, value: Array, precision: Array, shrunk: float) ->
     """
     columns, treated = design.columns, design.treated
     ones = np.ones((len(columns), 1))
-    prognostic = np.concatenate([ones, columns], axis=1)
+    shared = np.concatenate([ones, columns], axis=1)
+    # what has no effect of its own stands last
+    alone = design.propensity[:, None] if "propensity" in design.values else np.zeros((len(columns), 0))
     arms, treatments = treated.shape
-    width = prognostic.shape[1]
+    width = shared.shape[1]
     full = np.concatenate(
-        [np.broadcast_to(prognostic[:, None, :], (len(columns), arms, width))]
-        + [prognostic[:, None, :] * treated[None, :, [t]] for t in range(treatments)],
+        [np.broadcast_to(shared[:, None, :], (len(columns), arms, width))]
+        + [shared[:, None, :] * treated[None, :, [t]] for t in range(treatments)]
+        + [np.broadcast_to(alone[:, None, :], (len(columns), arms, alone.shape[1]))],
         axis=2,
-    ).reshape(-1, width * (1 + treatments))
+    ).reshape(len(columns) * arms, -1)
     weight = precision.reshape(-1, 1)
     informations = full.T @ (weight * full)
     penalty = np.full(len(informations), shrunk**-2.0)
@@ -116,18 +119,21 @@ def _regression(design: Given, value: Array, precision: Array, shrunk: float) ->
     left = value - (full @ coefficients).reshape(value.shape)
     own = np.diag(informations)
     gradient = full.T @ (weight[:, 0] * left.ravel())
-    estimates = (coefficients + gradient / np.maximum(own, shrunk**-2.0)).reshape(1 + treatments, width)
-    own = own.reshape(1 + treatments, width)
+    moved = coefficients + gradient / np.maximum(own, shrunk**-2.0)
+    ends = width * (1 + treatments)
+    estimates, known = (values[:ends].reshape(1 + treatments, width) for values in (moved, own))
     found = {
-        "base": (estimates[0, 0], own[0, 0]),
-        "average_effect": (estimates[1:, 0], own[1:, 0]),
+        "base": (estimates[0, 0], known[0, 0]),
+        "average_effect": (estimates[1:, 0], known[1:, 0]),
     }
+    if alone.size:
+        found["propensity_slope"] = (moved[ends], own[ends])
     if design.sizes[SEGMENT]:
         of_segment = precision.sum(1)
         own_level = (precision * left).sum(1) / np.maximum(of_segment, shrunk**-2.0)
         found["prognostic_segment"] = (own_level, of_segment)
         found["effect_segment"] = (left @ treated, precision @ treated)
     if columns.shape[1]:
-        found["prognostic_contrast"] = (estimates[0, 1:], own[0, 1:])
-        found["effect_contrast"] = (estimates[1:, 1:].T, own[1:, 1:].T)
+        found["prognostic_contrast"] = (estimates[0, 1:], known[0, 1:])
+        found["effect_contrast"] = (estimates[1:, 1:].T, known[1:, 1:].T)
     return found

@@ -9,10 +9,12 @@ from numpyro import handlers
 
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
+from bayesuplift.data.experiment import Experiment
+from bayesuplift.data.units import Units
 from bayesuplift.dims import POSTERIOR
 from bayesuplift.errors import check_whole
 from bayesuplift.inference.density import conditioned, given
-from bayesuplift.inference.fit import chosen_prior, model_of, provenance_of
+from bayesuplift.inference.fit import chosen_prior, conditioned_on, model_of, provenance_of
 from bayesuplift.inference.labelled import labelled
 from bayesuplift.inference.session import jax_session
 from bayesuplift.posterior.schema import assemble
@@ -21,7 +23,9 @@ from bayesuplift.spec import Given
 _CHAINS = 4
 
 
-def draw_prior(model: str, data: Cells | Effects, *, seed: int, prior: Any = None, draws: int = 1000) -> xr.DataTree:
+def draw_prior(
+    model: str, data: Cells | Experiment | Effects | Units, *, seed: int, prior: Any = None, draws: int = 1000
+) -> xr.DataTree:
     """Draw from the prior of a model, at the segments and arms of these data; their outcomes are not looked at.
 
     What the prior takes from the data where it is left open (see its family) is taken here, too. Estimands of the result
@@ -46,6 +50,7 @@ def draw_prior(model: str, data: Cells | Effects, *, seed: int, prior: Any = Non
     ModelNotFoundError, ArgumentError
         As for `fit`.
     """
+    data = conditioned_on(model, data)
     spec = model_of(model, data)
     stated = chosen_prior(spec, prior, data)
     check_whole("seed", seed, 0)

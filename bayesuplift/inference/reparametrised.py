@@ -12,8 +12,11 @@ from numpyro.distributions import biject_to
 from numpyro.infer.reparam import LocScaleReparam, Reparam
 
 from bayesuplift.data.cells import Cells
+from bayesuplift.data.units import Units
+from bayesuplift.inference import regression_coordinates
 from bayesuplift.inference.density import Data, conditioned, given
 from bayesuplift.inference.pooled_coordinates import POOLED, coordinates
+from bayesuplift.inference.regression_coordinates import REGRESSIONS
 from bayesuplift.spec import Given, ModelSpec, Program
 
 
@@ -106,6 +109,9 @@ def _given_scale(moved: jax.Array, pull: Any, known: Any) -> tuple[jax.Array, ja
     return value, 0.5 * (moved**2 - value**2 - jnp.log1p(known))
 
 
+STANDARDISED: Final = frozenset(POOLED) | REGRESSIONS
+"""Models whose sites are `Standardised`: chains of one step size and one length move well in them."""
+
 _ALWAYS: Final[dict[str, dict[str, Reparam]]] = {
     "exchangeable_rates": {"rate": StandardisedLogit()},
     "portfolio": {"effect": LocScaleReparam(0.0, shape_params=("df",))},
@@ -135,4 +141,7 @@ def prepared(spec: ModelSpec, data: Data) -> Given:
     if spec.name in POOLED:
         assert isinstance(data, Cells)
         observed.values["coordinates"] = coordinates(spec.name, data, observed.design)
+    if spec.name in REGRESSIONS:
+        assert isinstance(data, Units)
+        observed.values["coordinates"] = regression_coordinates.coordinates(data, observed.treated)
     return observed

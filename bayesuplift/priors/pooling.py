@@ -15,6 +15,9 @@ from bayesuplift.priors.common import LEAST, SCEPTICAL_SD, check_numbers, filled
 _UNITS: Final = {"base_sd": 1.0, "average_effect": 0.5, "prognostic": 0.5, "effect": 0.25}
 """Defaults, in units of the link: of logit, of log, or of half a standard deviation."""
 
+_OF_PROPENSITY: Final = {"propensity": 0.5}
+"""The same of what there is only where the propensity of units is known."""
+
 _SPREADS: Final = ("scale", "smallest_scale")
 
 
@@ -83,6 +86,9 @@ class PoolingPrior:
         The same of effects; by default half as large, so that effects are drawn harder towards one for all segments.
     concentration
         Of the LKJ prior of the correlation of two arms' effects over segments: 1 is uniform, more is closer to none.
+    propensity
+        Standard deviation of the change of the mean outcome under control by one unit of the log odds of treatment, for
+        cells with a propensity only; by default 1/2 of the family's unit, as of `prognostic`.
     """
 
     base: float | None = None
@@ -92,6 +98,7 @@ class PoolingPrior:
     effect: float | None = None
     concentration: float = 2.0
     learned: LearnedEffect | None = field(default=None, repr=False)
+    propensity: float | None = field(default=None, kw_only=True)
 
     _base_range: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     _adds_on: ClassVar[str] = "difference"
@@ -102,7 +109,8 @@ class PoolingPrior:
             object.__setattr__(self, "learned", LearnedEffect.of(self.average_effect, self._adds_on))
             object.__setattr__(self, "average_effect", None)
         positive = (LEAST, math.inf)
-        check_numbers(self, {"base": self._base_range, **dict.fromkeys(_UNITS, positive)}, optional=True)
+        scales = dict.fromkeys([*_UNITS, *_OF_PROPENSITY], positive)
+        check_numbers(self, {"base": self._base_range, **scales}, optional=True)
         check_numbers(self, {"concentration": positive})
 
     def __str__(self) -> str:
@@ -112,6 +120,7 @@ class PoolingPrior:
             f"base {shown(self.base)} (sd {shown(self.base_sd)}), average effect ~ {average}, "
             f"prognostic sd ~ HalfNormal({shown(self.prognostic)}), effect sd ~ "
             f"HalfNormal({shown(self.effect)}), arms ~ LKJ({self.concentration:g})"
+            + ("" if self.propensity is None else f", slope of the propensity ~ Normal(0, {shown(self.propensity)})")
         )
 
     def _base_and_unit(self, cells: Cells) -> tuple[float, float]:
@@ -128,10 +137,17 @@ class PoolingPrior:
         Raises
         ------
         ArgumentError
-            A scale was left out, and the pooled units do not vary.
+            A scale was left out, and the pooled units do not vary; or one of the propensity is stated, and the cells hold
+            none.
         """
+        if self.propensity is not None and not cells.has_propensity:
+            raise ArgumentError(
+                f"{type(self).__name__}: propensity = {shown(self.propensity)} is stated, and the cells hold none; read "
+                f"them with propensity=, the column of P(treatment | covariates), or leave it out of the prior"
+            )
         base, unit = self._base_and_unit(cells)
-        given = {"base": base, **{name: share * unit for name, share in _UNITS.items()}, **self._others(cells)}
+        units = _UNITS | (_OF_PROPENSITY if cells.has_propensity else {})
+        given = {"base": base, **{name: share * unit for name, share in units.items()}, **self._others(cells)}
         return filled(self, given, cells)
 
     def alternatives(self, cells: Cells) -> dict[str, Self]:

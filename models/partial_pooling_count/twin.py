@@ -4,7 +4,7 @@ import numpy as np
 import pymc as pm
 from numpy.typing import ArrayLike
 
-from models.pooled_predictor import pooled_predictor
+from models.pooled_predictor import away_from_mean, pooled_predictor
 
 
 def build(
@@ -21,6 +21,8 @@ def build(
     effect: float,
     concentration: float,
     overdispersion: float,
+    log_odds: ArrayLike | None = None,
+    propensity: float | None = None,
     centred: bool = True,
 ) -> pm.Model:
     """Build the card's model of the units' counts.
@@ -37,11 +39,18 @@ def build(
         Of the LKJ prior of the correlation of two arms' effects.
     overdispersion
         Scale of the half-normal prior of every arm's overdispersion.
+    log_odds, propensity
+        Where the propensity is known: each unit's log odds of treatment, and the prior's number of the slope, as a change
+        of the rate at the base.
     centred
         See `pooled_predictor`.
     """
     place, position = np.asarray(segment), np.asarray(arm)
     arms = int(position.max()) + 1
+    known = {}
+    if log_odds is not None and propensity is not None:
+        n, total = (np.bincount(place, weights, len(np.asarray(factors))) for weights in (None, log_odds))
+        known = {"log_odds": away_from_mean(n, total), "propensity": propensity / base}
     with pm.Model() as model:
         predictor = pooled_predictor(
             factors,
@@ -53,6 +62,7 @@ def build(
             effect=effect / base,
             concentration=concentration,
             centred=centred,
+            **known,
         )
         rate = pm.Deterministic("mean_outcome", pm.math.exp(predictor))
         spread = pm.HalfNormal("overdispersion", sigma=overdispersion, shape=arms)

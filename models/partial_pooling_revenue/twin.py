@@ -4,7 +4,7 @@ import numpy as np
 import pymc as pm
 from numpy.typing import ArrayLike
 
-from models.pooled_predictor import pooled_predictor
+from models.pooled_predictor import away_from_mean, pooled_predictor
 
 
 def build(
@@ -27,6 +27,9 @@ def build(
     amount_concentration: float,
     amount_scale: float,
     amount_smallest_scale: float,
+    log_odds: ArrayLike | None = None,
+    buying_propensity: float | None = None,
+    amount_propensity: float | None = None,
     centred: bool = True,
 ) -> pm.Model:
     """Build the card's model of who bought, and of the amounts of those who did.
@@ -45,6 +48,8 @@ def build(
         Of the LKJ priors of the correlations of two arms' effects.
     amount_scale, amount_smallest_scale
         Scale of the half-normal prior of every standard deviation of log amounts, and the value it is cut below.
+    log_odds, buying_propensity, amount_propensity
+        Where the propensity is known: each unit's log odds of treatment, and the priors' numbers of the two slopes.
     centred
         See `pooled_predictor`.
     """
@@ -52,6 +57,12 @@ def build(
     arms = int(position.max()) + 1
     bought = revenue > 0
     slope = buying_base * (1.0 - buying_base)
+    of_buying, of_amounts = {}, {}
+    if log_odds is not None and buying_propensity is not None and amount_propensity is not None:
+        n, total = (np.bincount(place, weights, len(np.asarray(factors))) for weights in (None, log_odds))
+        away = away_from_mean(n, total)
+        of_buying = {"log_odds": away, "propensity": buying_propensity / slope}
+        of_amounts = {"log_odds": away, "propensity": amount_propensity}
     with pm.Model() as model:
         buying = pooled_predictor(
             factors,
@@ -64,6 +75,7 @@ def build(
             concentration=buying_concentration,
             part="buying_",
             centred=centred,
+            **of_buying,
         )
         log_mean = pooled_predictor(
             factors,
@@ -76,6 +88,7 @@ def build(
             concentration=amount_concentration,
             part="amount_",
             centred=centred,
+            **of_amounts,
         )
         log_sd = pm.TruncatedNormal("log_sd", mu=0.0, sigma=amount_scale, lower=amount_smallest_scale, shape=arms)
         pm.Deterministic("mean_outcome", pm.math.sigmoid(buying) * pm.math.exp(log_mean + log_sd[None, :] ** 2 / 2.0))

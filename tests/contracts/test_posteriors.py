@@ -10,8 +10,8 @@ import xarray as xr
 
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
-from bayesuplift.dims import CONTRAST, LEVEL, OTHER, SEGMENT, TERM, TREATMENT
-from bayesuplift.inference import predict
+from bayesuplift.dims import CONTRAST, COVARIATE, LEVEL, OTHER, SEGMENT, TERM, TREATMENT
+from bayesuplift.inference import predict_segments
 from bayesuplift.inference.fit import Engine, engines
 from bayesuplift.inference.pooled_coordinates import POOLED
 from bayesuplift.posterior.diagnostics import monte_carlo_error
@@ -44,7 +44,8 @@ def test_a_posterior_follows_the_schema_and_carries_the_labels_of_the_data(name:
     tree, data = fitted(name, engine), example(name)
     assert validate(tree) is tree
     draws = tree["posterior"]["mean_outcome"]
-    assert draws.dims == ("chain", "draw", *(("segment",) if "segment" in data.statistics.dims else ()), "arm")
+    place = [dim for dim in ("segment", "unit") if dim in data.statistics.coords]
+    assert draws.dims == ("chain", "draw", *place, "arm")
     assert tuple(draws.coords["arm"].values) == data.design.arms
     assert draws.dtype == np.float64
     for statistic, values in data.statistics.data_vars.items():
@@ -57,7 +58,7 @@ def test_a_posterior_follows_the_schema_and_carries_the_labels_of_the_data(name:
 def test_every_site_is_there_over_the_labels_of_the_data(name: str, engine: Engine) -> None:
     found = fitted(name, engine)["posterior"].to_dataset()
     assert {*program_priors(name), "mean_outcome"} <= set(found.data_vars)
-    own = set(_labels_of_pooled(name))
+    own = {COVARIATE, TREATMENT} if registered()[name].data == "units" else set(_labels_of_pooled(name))
     assert own <= set(found.dims)
     for site in found.data_vars.values():
         assert set(site.dims) <= set(found["mean_outcome"].dims) | own
@@ -76,9 +77,11 @@ def test_new_segments_are_predicted_by_the_programs_own_formula(name: str) -> No
     tree, data = fitted(name, engines(name)[0]), example(name)
     assert isinstance(data, Cells)
     draws, levels = tree["posterior"].to_dataset(), levels_of(mean_outcome(tree), data.factors)
-    parts, mean = predict._MEANS[name]
+    parts, mean = predict_segments.POOLED_MEANS[name]
     generator = np.random.default_rng(0)
-    predictors = {part: predict._predictor(draws, part, levels, data.design.control, generator) for part in parts}
+    predictors = {
+        part: predict_segments._predictor(draws, part, levels, data.design.control, generator) for part in parts
+    }
     # exponentials of sums that are added up in another order
     np.testing.assert_allclose(mean(draws, predictors), mean_outcome(tree).values, rtol=1e-10)
 

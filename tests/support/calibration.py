@@ -21,6 +21,7 @@ from tqdm import tqdm
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
+from bayesuplift.data.units import Units
 from bayesuplift.inference import direct, many_chains, nuts
 from bayesuplift.inference.density import Data, conditioned, given
 from bayesuplift.inference.fit import Engine
@@ -86,6 +87,9 @@ def _with(template: Data, observed: dict[str, np.ndarray]) -> Data:
     """The template with these values of what a program observes."""
     if isinstance(template, Effects):
         return replace(template, estimate=observed["estimate"])
+    if isinstance(template, Units):
+        outcome = _outcomes(template, observed["projection"], observed["residual_sum_of_squares"])
+        return replace(template, experiment=replace(template.experiment, outcome=outcome))
     if "value" in observed:
         table = template.frequencies
         assert table is not None
@@ -95,6 +99,19 @@ def _with(template: Data, observed: dict[str, np.ndarray]) -> Data:
     return replace(
         template, statistics=statistics.assign({k: statistics[k].copy(data=part) for k, part in observed.items()})
     )
+
+
+def _outcomes(units: Units, projection: np.ndarray, residual: np.ndarray) -> NDArray[np.float64]:
+    """Outcomes (unit,) that have these statistics: what no coefficient moves lies in any direction."""
+    outcome, rng = np.empty(len(units.experiment)), np.random.default_rng(0)
+    for arm in range(len(projection)):
+        members = units.experiment.arm == arm
+        q, _ = np.linalg.qr(np.column_stack([np.ones(members.sum()), units.standardised[members]]))
+        away = rng.standard_normal(len(q))
+        away -= q @ (q.T @ away)
+        length = np.sqrt(residual[arm]) / np.linalg.norm(away) if len(q) > q.shape[1] else 0.0
+        outcome[members] = q @ projection[arm, : q.shape[1]] + length * away
+    return outcome
 
 
 def _counted(template: Cells, table: pd.DataFrame) -> xr.Dataset:
@@ -174,8 +191,10 @@ def _by_nuts(name: str, worlds: Worlds, prior: Any) -> Sites:
 
         state = start(keys, data, numbers)
         state, _ = advanced(_NUTS_WARMUP)(state, data)
-        _, (sites, _) = advanced(DRAWS * _NUTS_THINNING)(state, data)
-    return {k: np.swapaxes(np.asarray(v)[:, 0, ::_NUTS_THINNING], 0, 1) for k, v in sites.items()}
+        _, (positions, _) = advanced(DRAWS * _NUTS_THINNING)(state, data)
+        kept = jax.tree.map(lambda one: one[:, :, ::_NUTS_THINNING], positions)
+        sites = jax.jit(jax.vmap(lambda one, known: chain.sites(one, known, numbers)))(kept, data)
+    return {k: np.swapaxes(np.asarray(v)[:, 0], 0, 1) for k, v in sites.items()}
 
 
 def _by_hmc(name: str, worlds: Worlds, prior: Any) -> Sites:

@@ -13,15 +13,16 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 from numpyro import handlers
-from numpyro.distributions import LogNormal
+from numpyro.distributions import InverseGamma, LogNormal
 from numpyro.distributions.truncated import LeftTruncatedDistribution
 
 import bayesuplift as bu
 import bayesuplift.models
 from bayesuplift.data.cells import Cells
+from bayesuplift.data.units import Units
 from bayesuplift.inference.density import Data, conditioned, given
 from bayesuplift.inference.fit import Engine, engines
-from bayesuplift.inference.pooled_coordinates import POOLED
+from bayesuplift.inference.reparametrised import STANDARDISED
 from bayesuplift.inference.session import jax_session
 from bayesuplift.spec import Given, registered
 from tests.support.examples import example, units
@@ -33,9 +34,9 @@ NAMES: Final = tuple(sorted(registered()))
 COLUMNS: Final = ("site", "prior", "units", "why")
 DRAWS: Final = 2000  # a chain, of four: enough for the fourth moments that the error of a variance rests on
 NAMES_AND_ENGINES: Final = tuple(
-    (name, engine) for name in NAMES for engine in engines(name) if not (name in POOLED and engine == "nuts")
+    (name, engine) for name in NAMES for engine in engines(name) if not (name in STANDARDISED and engine == "nuts")
 )
-"""Of every test of a fit. NUTS takes minutes a fit of a pooled model: one short run is compared with the model's engine
+"""Of every test of a fit. NUTS takes minutes a fit of some models: one short run is compared with the pooled model's engine
 (tests/unit/inference/test_many_chains.py), and `make calibrate` runs it on each."""
 
 
@@ -119,7 +120,7 @@ def agrees(card_text: str, program_text: str) -> bool:
 
 def written(distribution: Any) -> str:
     """A NumPyro distribution as `Name(parameter, ...)`; of a parameter that differs within a plate, all its values."""
-    while hasattr(distribution, "base_dist") and not isinstance(distribution, LogNormal):
+    while hasattr(distribution, "base_dist") and not isinstance(distribution, InverseGamma | LogNormal):
         if isinstance(distribution, LeftTruncatedDistribution):
             base = distribution.base_dist
             parts = [_parameter(one) for one in (base.loc, base.scale, distribution.low)]
@@ -148,9 +149,9 @@ def twin(name: str) -> types.ModuleType:
 def twin_model(name: str, data: Data | None = None, **changed: Any) -> Any:
     """The twin on the example, or on other data with its statistics.
 
-    Each parameter without a default is looked up by its name: a column of the example's units, a statistic of the data,
-    `factors`, the labels (segment, factor) of its segments, or a number of the resolved prior, numbers of a prior within it
-    after the name of that prior and an underscore.
+    Each parameter without a default is looked up by its name: a column of the example's units, of units their `arm`,
+    `outcome` and coded `covariates`, a statistic of the data, `factors`, the labels (segment, factor) of its segments, or a
+    number of the resolved prior, numbers of a prior within it after the name of that prior and an underscore.
     """
     build, given_data = twin(name).build, example(name) if data is None else data
     known: dict[str, Any] = _numbers(registered()[name].default_prior.resolved(given_data))
@@ -159,6 +160,9 @@ def twin_model(name: str, data: Data | None = None, **changed: Any) -> Any:
         statistics = given_data.statistics
         known["factors"] = np.stack([statistics[factor].to_numpy() for factor in given_data.factors], axis=-1)
     known |= {str(column): values.to_numpy() for column, values in units(name).items()}
+    if isinstance(given_data, Units):
+        rows = given_data.experiment
+        known |= {"arm": rows.arm, "outcome": rows.outcome, "covariates": given_data.columns}
     needed = [k for k, one in inspect.signature(build).parameters.items() if one.default is inspect.Parameter.empty]
     return build(**{k: known[k] for k in needed if k not in changed} | changed)
 

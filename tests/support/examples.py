@@ -14,6 +14,7 @@ import pandas as pd
 
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
+from bayesuplift.data.units import Units
 from bayesuplift.dims import Kind
 from bayesuplift.errors import DataWarning
 from bayesuplift.inference.density import Data
@@ -22,6 +23,7 @@ from bayesuplift.priors import (
     AmountPoolingPrior,
     BinaryPoolingPrior,
     CountPoolingPrior,
+    HorseshoePrior,
     LogAmountPrior,
     NormalPoolingPrior,
     NormalPrior,
@@ -214,6 +216,35 @@ def _eight_schools() -> Data:
     )
 
 
+def _experiment(per_arm: tuple[int, ...], name: str) -> Units:
+    """Units with four covariates, one of them text; only the first and the last change effects."""
+    rng = np.random.default_rng(seed_of(name))
+    arm = np.repeat(np.arange(len(ARMS)), per_arm)
+    table = pd.DataFrame(
+        {
+            "arm": np.array(ARMS)[arm],
+            "recency": rng.integers(1, 13, len(arm)),
+            "history": rng.gamma(2.0, 120.0, len(arm)),
+            "channel": rng.choice(["Multichannel", "Phone", "Web"], len(arm)),
+            "newbie": rng.integers(0, 2, len(arm)),
+        }
+    )
+    effect = np.array([0.0, 1.0, 2.0])[arm] * (1.0 + 0.2 * (table["recency"] - 6.5) + 1.5 * (table["newbie"] - 0.5))
+    level = 20.0 + 0.01 * table["history"] - 0.2 * table["recency"] + effect
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # of few units a segment may lack an arm
+        experiment = bu.read_experiment(
+            table.assign(outcome=level + rng.normal(0.0, 2.0 + arm)),
+            arm="arm",
+            control="a",
+            outcome="outcome",
+            kind="continuous",
+            covariates=["recency", "history", "channel", "newbie"],
+            segments=["channel"],
+        )
+    return Units.of(experiment)
+
+
 _UNITS: Final[dict[str, Callable[[], pd.DataFrame]]] = {
     "normal_adjusted": _with_covariate,
     "partial_pooling_binary": pd.DataFrame,
@@ -228,6 +259,7 @@ _UNITS_OF_KIND: Final[dict[str, Callable[[], pd.DataFrame]]] = {
 }
 _EXAMPLES: Final[dict[str, Callable[[], Data]]] = {
     "exchangeable_rates": _rates_by_segment,
+    "interaction_horseshoe": lambda: _experiment((30, 40, 25), "units with covariates"),
     "partial_pooling_binary": _crossed_rates,
     "portfolio": _eight_schools,
 }
@@ -244,6 +276,8 @@ def design(name: str) -> Data:
         return binary_cells(n, np.zeros_like(n))
     if name == "portfolio":
         return _eight_schools()
+    if name == "interaction_horseshoe":
+        return _experiment(_FEW, "few units with covariates")
     kind = registered()[name].outcome
     if name in POOLED:
         return _crossed_design(kind)
@@ -276,6 +310,7 @@ def _crossed_design(kind: Kind) -> Cells:
 
 
 _STATED: Final[dict[str, Any]] = {
+    "interaction_horseshoe": HorseshoePrior(20.0, 5.0, 1.5, 1.0, 0.5, 1.5, scale=3.0, smallest_scale=0.1),
     "normal": NormalPrior(location=20.0, location_sd=5.0, scale=4.0, smallest_scale=0.01),
     "normal_adjusted": RegressionPrior(20.0, 5.0, 4.0, 0.01, slope_sd=1.0),
     "partial_pooling_binary": BinaryPoolingPrior(base=0.3),

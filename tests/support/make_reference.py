@@ -49,6 +49,7 @@ class Run:
 
 RUNS: Final = {
     "exchangeable_rates": Run(target_accept=0.95, options={"centred": False}),
+    "interaction_horseshoe": Run(target_accept=0.97, options={"centred": False}),
     **{name: Run(options={"centred": False}) for name in POOLED},
     "partial_pooling_binary": Run(target_accept=0.95, options={"centred": False}),
     "partial_pooling_count": Run(draws=12_000, target_accept=0.97, options={"centred": False}),

@@ -102,5 +102,5 @@ def test_a_table_that_tells_no_segments_is_refused(posterior: xr.DataTree, table
 
 
 def test_another_models_posterior_is_refused() -> None:
-    with pytest.raises(PosteriorError, match="partially pooled models"):
+    with pytest.raises(PosteriorError, match="new segments and units are predicted by partial_pooling_binary"):
         bu.predict(foreign(normal_draws([1.0, 2.0], 0.1, seed=1)), SEEN, seed=1)

@@ -4,12 +4,13 @@ from typing import Any, Final
 
 import jax
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from numpy.typing import NDArray
 from scipy.special import gammaln
-from scipy.stats import chi2, nbinom
+from scipy.stats import chi2, multivariate_normal, nbinom
 
-from bayesuplift.distributions import RisingNegativeBinomial, SquaredDeviations
+from bayesuplift.distributions import MultivariateNormal, RisingNegativeBinomial, SquaredDeviations
 from bayesuplift.inference.session import jax_session
 from tests.support.mcse import assert_within_mcse
 from tests.support.worlds import seed_of
@@ -112,3 +113,26 @@ def test_negative_binomial_counts_have_the_moments_of_their_law() -> None:
     assert_within_mcse((drawn - mean) ** 2, mean + mean**2 / size[group], comparisons=2)
     with pytest.raises(AssertionError, match="Monte Carlo errors apart"):
         assert_within_mcse((drawn - mean) ** 2, mean + mean**2 / size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_the_multivariate_density_is_that_of_scipy(size: int) -> None:
+    rng = np.random.default_rng(seed_of("multivariate density"))
+    root = np.tril(rng.normal(size=(size, size)))
+    root[np.arange(size), np.arange(size)] = rng.uniform(0.1, 2.0, size)
+    values, mean = rng.normal(size=(5, size)), rng.normal(size=size)
+    with jax_session():
+        found = np.asarray(MultivariateNormal(mean, scale_tril=root).log_prob(values))
+    np.testing.assert_allclose(found, multivariate_normal(mean, root @ root.T).logpdf(values), rtol=1e-9)
+
+
+def solvers_of(law: Any) -> bool:
+    """Whether the compiled density of draws in a batch calls a solver of the linear algebra library."""
+    with jax_session():
+        density = jax.jit(lambda root, one: law(np.zeros(2), scale_tril=root).log_prob(one))
+        return "triangular" in density.lower(np.tile(np.eye(2), (5, 1, 1)), np.zeros((5, 2))).as_text()
+
+
+def test_the_multivariate_density_waits_for_no_solver() -> None:
+    assert not solvers_of(MultivariateNormal)
+    assert solvers_of(dist.MultivariateNormal)  # what is looked for is there to be found

@@ -1,0 +1,68 @@
+"""Mean outcomes of units that were never seen, from the draws of a linear model of units."""
+
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from bayesuplift.data.coding import Coding
+from bayesuplift.data.unit_table import coded_units
+from bayesuplift.dims import ARM, CHAIN, CONSTANT_DATA, COVARIATE, DRAW, MEAN_OUTCOME, POSTERIOR, TREATMENT, UNIT
+from bayesuplift.errors import ArgumentError, PosteriorError, listed
+from bayesuplift.inference.regression_coordinates import REGRESSIONS
+from bayesuplift.posterior.schema import group
+
+LARGEST: Final = 2**28
+"""Numbers of mean outcomes at once, 2 GB of them."""
+
+
+def predicted_units(posterior: xr.DataTree, units: Any, *, unit: str | None) -> tuple[xr.Dataset, dict[str, int]]:
+    """Mean outcome (chain, draw, unit, arm) of the units of a table, each from its own line, and how many these are.
+
+    Parameters
+    ----------
+    posterior
+        From a model of `REGRESSIONS`.
+    units
+        A path or any dataframe with the covariates of the fit.
+    unit
+        Column that names the unit.
+
+    Raises
+    ------
+    PosteriorError
+        The posterior lacks draws of its coefficients, or how covariates were coded.
+    ArgumentError
+        There are so many units that their draws would take more than 2 GB.
+    ColumnNotFoundError, DataError
+        As `coded_units`.
+    """
+    assert posterior.attrs["model"] in REGRESSIONS
+    draws, constants = posterior[POSTERIOR].to_dataset(), group(posterior, CONSTANT_DATA)
+    absent = [site for site in ("base", "prognostic", "average_effect", "interaction") if site not in draws]
+    if absent or constants is None or "covariate_mean" not in constants or "coding" not in posterior.attrs:
+        raise PosteriorError(
+            f"the posterior lacks {listed(absent) if absent else 'how its covariates were coded'}, of which predictions "
+            f"are made"
+        )
+    labels, columns = coded_units(units, Coding.from_json(posterior.attrs["coding"]), unit=unit)
+    arms, control = draws[ARM].to_numpy(), posterior.attrs["control"]
+    size = draws.sizes[CHAIN] * draws.sizes[DRAW] * len(arms)
+    if size * len(labels) > LARGEST:
+        raise ArgumentError(
+            f"{len(labels):,} units are too many for {size:,} numbers each; predict at most {LARGEST // size:,} at a time"
+        )
+    standardised = (columns - constants["covariate_mean"].to_numpy()) / constants["covariate_sd"].to_numpy()
+    own = draws["prognostic"].transpose(CHAIN, DRAW, COVARIATE).to_numpy()
+    changed = draws["interaction"].transpose(CHAIN, DRAW, TREATMENT, COVARIATE).to_numpy()
+    average = draws["average_effect"].transpose(CHAIN, DRAW, TREATMENT).to_numpy()
+    level = draws["base"].to_numpy()[..., None] + own @ standardised.T
+    found = np.repeat(level[..., None], len(arms), axis=-1)
+    treatments = draws[TREATMENT].to_numpy().tolist()
+    for place, arm in enumerate(arms.tolist()):
+        if arm != control:
+            k = treatments.index(arm)
+            found[..., place] += average[..., k, None] + changed[:, :, k] @ standardised.T
+    coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: labels}
+    predicted = xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
+    return predicted, {"predicted_units": len(labels)}
