@@ -53,6 +53,7 @@ test: check
 
 calibrate: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.full
+	$(BIN)/python -m tests.calibration.forests
 
 $(BENCH)/.ready: benchmarks/requirements.txt
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)

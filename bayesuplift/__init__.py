@@ -33,6 +33,8 @@ _HOME = {
     "AmountPoolingPrior": "priors",
     "RevenuePoolingPrior": "priors",
     "HorseshoePrior": "priors",
+    "ForestPrior": "priors",
+    "ForestShape": "priors",
     "EffectPrior": "decisions.learned_prior",
     "fit": "inference.fit",
     "draw_prior": "inference.prior",

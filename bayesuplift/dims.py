@@ -23,6 +23,7 @@ CONSTANT_DATA: Final = "constant_data"
 CLOSED_FORM: Final = "closed_form"
 PRIOR_SENSITIVITY: Final = "prior_sensitivity"
 ALTERNATIVES: Final = "alternatives"
+FORESTS: Final = "forests"
 
 MEAN_OUTCOME: Final = "mean_outcome"
 N: Final = "n"

@@ -16,7 +16,7 @@ from bayesuplift.errors import ModelNotFoundError, did_you_mean, listed
 Estimand = Literal["ate", "cate"]
 Conditioned = Literal["cells", "effects", "units"]
 Flat = Literal["mean_outcome", "log_mean_outcome"]
-Program = Callable[..., None]
+Program = Callable[..., Any]
 
 EVENT_DIMS = "event_dims"
 """Key of a site's `infer` under which a program names the dimensions of an event."""
@@ -90,10 +90,12 @@ class ModelSpec:
     flat_in
         In what the default prior is flat, over any range that an experiment could tell apart: the mean outcome, or its
         logarithm. A prior learned from past experiments can then take its place; None where neither is so.
+    forest
+        Whether its unknowns are forests of trees, which no NumPyro program draws.
     program
         The NumPyro program. It takes the data as `Given` and `prior=`, tells the generative story without `obs=`, names
         every plate after a dimension, every observed site after a statistic of the data, and the mean outcome
-        `mean_outcome`.
+        `mean_outcome`. Of forests: a function of the units and `prior=` that tells which rows each forest sees.
     """
 
     name: str
@@ -104,6 +106,7 @@ class ModelSpec:
     per_exposure: bool
     factors: bool
     flat_in: Flat | None
+    forest: bool
     program: Program
 
     @property
@@ -139,8 +142,9 @@ def register(
     per_exposure: bool = False,
     factors: bool = False,
     flat_in: Flat | None = None,
+    forest: bool = False,
 ) -> Callable[[Program], Program]:
-    """Enrol a NumPyro program as a model, under its function's name; the program itself stays as it is."""
+    """Enrol a program as a model, under its function's name; the program itself stays as it is."""
 
     def enrol(program: Program) -> Program:
         name = program.__name__
@@ -155,6 +159,7 @@ def register(
             per_exposure=per_exposure,
             factors=factors,
             flat_in=flat_in,
+            forest=forest,
             program=program,
         )
         return program

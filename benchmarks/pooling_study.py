@@ -107,6 +107,7 @@ def world(scenario: Scenario, design: Cells, number: int) -> dict[str, float]:
         seed=number,
         engine="hmc",
         draws=DRAWS,
+        sensitivity=False,
         progress=False,
     )
 

@@ -18,19 +18,21 @@ from bayesuplift.inference.density import Data
 from bayesuplift.inference.reparametrised import STANDARDISED
 from bayesuplift.inference.vectorised import SUPERCHAINS
 from bayesuplift.posterior import diagnostics
-from bayesuplift.posterior.schema import assemble
+from bayesuplift.posterior.schema import STATED, assemble
 from bayesuplift.posterior.storage import provenance
 from bayesuplift.spec import ModelSpec, find, registered
 
-Engine = Literal["closed_form", "direct", "hmc", "nuts"]
+Engine = Literal["closed_form", "direct", "gibbs", "hmc", "nuts"]
 _METHODS: dict[Engine, str] = {
     "closed_form": "closed form",
     "direct": "independent draws",
+    "gibbs": "Gibbs sampling of two forests of trees (kernel of bartz)",
     "hmc": "HMC, many chains stepped together (NumPyro program)",
     "nuts": "NUTS (NumPyro)",
 }
 _LENGTH = {"chains": 4, "draws": 1000, "warmup": 1000}
 _LENGTH_OF_MANY = {"chains": 32, "draws": 125, "warmup": 150}
+_LENGTH_OF_FORESTS = {"chains": 4, "draws": 500, "warmup": 500}
 PARTIAL_POOLING = "partial_pooling"
 """Name that stands for the partially pooled model of the outcome's kind."""
 
@@ -66,9 +68,11 @@ def fit(
         many short chains of the NumPyro program stepped together: these are the defaults. "nuts" samples the NumPyro
         program of any model by the no-U-turn sampler. Where "hmc" was not asked for and its draws fail a diagnostic it is
         run again with smaller steps; where that fails "nuts" takes its place, and the attribute `fallback` says why.
+        Forests of trees have "gibbs", and no other.
     chains, draws, warmup
         Number of chains, of draws kept in each, and of adaptation steps before them (Markov chains only). By default 4
-        chains of 1,000 draws after 1,000 steps; "hmc": 32 chains of 125 draws after 150 steps.
+        chains of 1,000 draws after 1,000 steps; "hmc": 32 chains of 125 draws after 150 steps; "gibbs": 4 chains of 500
+        draws after 500 sweeps.
     progress
         Whether to show a progress bar on standard error; by default only when that is a terminal.
     sensitivity
@@ -122,9 +126,8 @@ def fit(
 def _length(engine: Engine, seed: int, given: Mapping[str, int | None]) -> dict[str, int]:
     """Length of a run: the engine's own, but for what is given."""
     many = engine == "hmc"
-    length = (_LENGTH_OF_MANY if many else _LENGTH) | {
-        name: value for name, value in given.items() if value is not None
-    }
+    own = {"hmc": _LENGTH_OF_MANY, "gibbs": _LENGTH_OF_FORESTS}.get(engine, _LENGTH)
+    length = own | {name: value for name, value in given.items() if value is not None}
     least = {"seed": 0, "chains": SUPERCHAINS if many else 1, "draws": 4, "warmup": 1}
     for name, value in {"seed": seed, **length}.items():
         check_whole(name, value, least[name])
@@ -162,6 +165,11 @@ def _groups(
         return many_chains.sample(spec, data, priors, **run)
     if engine == "nuts":
         return nuts.sample(spec, data, priors, **run)
+    if engine == "gibbs":
+        from bayesuplift.inference import causal_forest  # noqa: PLC0415 -- its kernel is slow to import
+
+        assert isinstance(data, Units)
+        return causal_forest.sample(spec, data, priors[STATED], **run)
     independent = {name: run[name] for name in ("seed", "chains", "draws")}
     if engine == "direct":
         return direct.solve(spec, data, priors, **independent)
@@ -171,6 +179,8 @@ def _groups(
 
 def engines(model: str) -> list[Engine]:
     """Engines of a model, the default first."""
+    if find(model).forest:
+        return ["gibbs"]
     own: list[Engine] = ["closed_form"] if model in conjugate.CLOSED_FORMS else []
     if model in direct.SOLVERS:
         own.append("direct")

@@ -64,12 +64,12 @@ def sample(
             walk = Walk(sampler, key, observed, numbers, chains=chains, bar=bar, careful=careful)
             walk.warm_up(warmup)
             kept = walk.draw(length)
-            every = one_in(chains, length, observed)
+            every = one_in(chains, length, observed.sizes)
             found[name] = kept, walk.sites(kept.position[every - 1 :: every])
         kept, sites = found.pop(stated)
         posterior = labelled(spec, data, observed, Given.of_prior(priors[stated]), sites)
     stats = {"diverging": kept.diverging, "n_steps": kept.steps, "acceptance_rate": kept.acceptance}
-    every = one_in(chains, draws, observed)
+    every = one_in(chains, draws, observed.sizes)
     groups = {
         POSTERIOR: posterior,
         SAMPLE_STATS: xr.Dataset(

@@ -55,7 +55,7 @@ def sample(
     numbers = {name: Given.of_prior(prior) for name, prior in priors.items()}
     stated = next(iter(numbers.values()))
     chain = compiled(spec.name, warmup)
-    every = one_in(chains, draws, observed)
+    every = one_in(chains, draws, observed.sizes)
     with jax_session():
         state = chain.start(jax.random.split(jax.random.key(seed), chains), observed, stated)
         pieces = []

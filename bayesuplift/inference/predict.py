@@ -1,6 +1,6 @@
 """Mean outcomes of segments, or units, that were never seen, from the draws of a fit."""
 
-from typing import Any
+from typing import Any, Final
 
 import xarray as xr
 
@@ -11,6 +11,9 @@ from bayesuplift.inference.predict_segments import POOLED_MEANS, predicted_segme
 from bayesuplift.inference.predict_units import predicted_units
 from bayesuplift.inference.regression_coordinates import REGRESSIONS
 from bayesuplift.posterior.schema import assemble, validate
+
+_FORESTS: Final = ("bayesian_causal_forest",)
+"""Models whose posteriors hold trees."""
 
 
 @translated("the table")
@@ -69,9 +72,14 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
         group, told = predicted_segments(posterior, rows, seed=seed)
     elif model in REGRESSIONS:
         group, told = predicted_units(posterior, rows, unit=unit)
+    elif model in _FORESTS:
+        from bayesuplift.inference import causal_forest  # noqa: PLC0415 -- its kernel is slow to import
+
+        group, told = causal_forest.predicted_by_trees(posterior, rows, unit=unit)
     else:
+        known = [*POOLED_MEANS, *sorted(REGRESSIONS), *_FORESTS]
         raise PosteriorError(
-            f"new segments and units are predicted by {listed([*POOLED_MEANS, *sorted(REGRESSIONS)])}; this posterior is from '{model}'"
+            f"new segments and units are predicted by {listed(known)}; this posterior is from '{model}'"
         )
     told |= {"prediction_seed": int(seed)}
     return assemble({POSTERIOR: group}, {str(name): value for name, value in posterior.attrs.items()} | told)

@@ -1,6 +1,6 @@
 """Mean outcomes of units that were never seen, from the draws of a linear model of units."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -8,12 +8,10 @@ import xarray as xr
 from bayesuplift.data.coding import Coding
 from bayesuplift.data.unit_table import coded_units
 from bayesuplift.dims import ARM, CHAIN, CONSTANT_DATA, COVARIATE, DRAW, MEAN_OUTCOME, POSTERIOR, TREATMENT, UNIT
-from bayesuplift.errors import ArgumentError, PosteriorError, listed
+from bayesuplift.errors import PosteriorError, listed
 from bayesuplift.inference.regression_coordinates import REGRESSIONS
+from bayesuplift.inference.thinning import check_fits
 from bayesuplift.posterior.schema import group
-
-LARGEST: Final = 2**28
-"""Numbers of mean outcomes at once, 2 GB of them."""
 
 
 def predicted_units(posterior: xr.DataTree, units: Any, *, unit: str | None) -> tuple[xr.Dataset, dict[str, int]]:
@@ -45,13 +43,9 @@ def predicted_units(posterior: xr.DataTree, units: Any, *, unit: str | None) -> 
             f"the posterior lacks {listed(absent) if absent else 'how its covariates were coded'}, of which predictions "
             f"are made"
         )
-    labels, columns = coded_units(units, Coding.from_json(posterior.attrs["coding"]), unit=unit)
+    labels, columns, _ = coded_units(units, Coding.from_json(posterior.attrs["coding"]), unit=unit)
     arms, control = draws[ARM].to_numpy(), posterior.attrs["control"]
-    size = draws.sizes[CHAIN] * draws.sizes[DRAW] * len(arms)
-    if size * len(labels) > LARGEST:
-        raise ArgumentError(
-            f"{len(labels):,} units are too many for {size:,} numbers each; predict at most {LARGEST // size:,} at a time"
-        )
+    check_fits(len(labels), draws.sizes[CHAIN] * draws.sizes[DRAW] * len(arms))
     standardised = (columns - constants["covariate_mean"].to_numpy()) / constants["covariate_sd"].to_numpy()
     own = draws["prognostic"].transpose(CHAIN, DRAW, COVARIATE).to_numpy()
     changed = draws["interaction"].transpose(CHAIN, DRAW, TREATMENT, COVARIATE).to_numpy()

@@ -1,26 +1,45 @@
-"""How many draws are kept where mean outcomes of all of them at all units would not fit."""
+"""How many draws are kept, and of how many units, where mean outcomes of all would not fit."""
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesuplift.spec import Given
+from bayesuplift.errors import ArgumentError
 
 LARGEST: Final = 2**27
-"""Numbers of `mean_outcome` that a group keeps, 1 GB of them; of more, one draw in so many."""
+"""Numbers of `mean_outcome` that a fit keeps, 1 GB of them in float64; of more, one draw in so many."""
+
+LARGEST_PREDICTION: Final = 2**28
+"""Numbers of mean outcomes that a prediction makes at once."""
 
 KEPT_ONE_IN: Final = "kept_one_in"
 """Attribute of `sample_stats`: of how many draws one was kept."""
 
 
-def one_in(chains: int, draws: int, data: Given) -> int:
-    """Of how many draws one is kept; 1 where all fit."""
-    return -(-chains * draws * math.prod(data.sizes.values()) // LARGEST)
+def one_in(chains: int, draws: int, sizes: Mapping[str, int]) -> int:
+    """Of how many draws one is kept, for mean outcomes of these sizes; 1 where all fit."""
+    return -(-chains * draws * math.prod(sizes.values()) // LARGEST)
 
 
 def thinned(values: NDArray[np.generic], every: int) -> NDArray[np.generic]:
     """One value (chain, draw) for each draw that is kept: the last of its steps; of truth values, whether any was true."""
     whole = values[:, : values.shape[1] // every * every].reshape(len(values), -1, every)
     return np.asarray(whole.any(-1) if values.dtype == np.bool_ else whole[..., -1])
+
+
+def check_fits(units: int, each: int) -> None:
+    """Refuse to predict so many units at once that their draws, so many numbers `each`, would not fit.
+
+    Raises
+    ------
+    ArgumentError
+        They would not; it says how many do.
+    """
+    if units * each > LARGEST_PREDICTION:
+        raise ArgumentError(
+            f"{units:,} units are too many for {each:,} numbers each; predict at most {LARGEST_PREDICTION // each:,} at a "
+            f"time"
+        )

@@ -8,11 +8,14 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayesuplift.data.checks import Check
-from bayesuplift.dims import ARM, CHAIN, DRAW, SAMPLE_STATS
+from bayesuplift.dims import ARM, CHAIN, DRAW, SAMPLE_STATS, UNIT
 from bayesuplift.posterior.schema import is_closed_form, mean_outcome
 
 # Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021), Rank-normalization, folding, and localization, section 4.
 LARGEST_R_HAT = 1.01
+# Of one unit among very many, Gelman et al. (2013), BDA3, section 11.5: what the paper above tightened.
+LARGEST_R_HAT_OF_A_UNIT = 1.1
+_UNITS = 100
 SMALLEST_ESS_PER_CHAIN = 100
 # One chain has nothing to be compared with: four are the paper's advice, two the least that says anything.
 FEWEST_CHAINS = 2
@@ -82,16 +85,20 @@ def r_hat(draws: xr.DataArray, superchains: int = 0) -> xr.DataArray:
 def diagnose(tree: xr.DataTree) -> list[Check]:
     """Convergence checks of a posterior; draws from a closed form are independent and need none.
 
+    Of units their average is judged, with the same limits as any mean outcome, and beside it a hundred of them, evenly
+    spread: these may be less exact, each being one of very many.
+
     Returns
     -------
     list of Check
         R-hat (at most 1.01; nested where chains are many and short), effective draws in bulk and tails (at least 100 a
-        chain or superchain), divergences (none) where the
-        sampler reports them, and at least two chains.
+        chain or superchain), R-hat of single units (at most 1.1) where there are any, divergences (none) where the sampler
+        reports them, and at least two chains.
     """
     if is_closed_form(tree):
         return []
-    draws = mean_outcome(tree)
+    every = mean_outcome(tree)
+    draws = every.mean(UNIT) if UNIT in every.dims else every
     chains = draws.sizes[CHAIN]
     # a mean outcome that is 0 in every draw is the origin that effects are told from, and nobody drew it
     moving = (draws != 0).any([dim for dim in draws.dims if dim != ARM])
@@ -127,6 +134,8 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
                 sentence=f"Smallest number of effective draws ({part}) {found:.0f}; {needed} are needed.",
             )
         )
+    if UNIT in every.dims:
+        checks.append(_of_units(every, superchains))
     stats = tree.children.get(SAMPLE_STATS)
     if stats is not None and "diverging" in stats.data_vars:
         divergences = int(stats["diverging"].sum())
@@ -139,3 +148,24 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
             )
         )
     return checks
+
+
+def _of_units(draws: xr.DataArray, superchains: int) -> Check:
+    """R-hat of units evenly spread over all."""
+    places = np.unique(np.linspace(0, draws.sizes[UNIT] - 1, _UNITS).round().astype(int))
+    found = r_hat(draws.isel({UNIT: places}), superchains)
+    worst = float(found.max())
+    return Check(
+        name="r_hat_of_units",
+        passed=worst <= LARGEST_R_HAT_OF_A_UNIT,
+        facts={
+            "largest": worst,
+            "median": float(found.median()),
+            "limit": LARGEST_R_HAT_OF_A_UNIT,
+            "units": len(places),
+        },
+        sentence=(
+            f"Largest R-hat of {len(places)} units' mean outcomes {worst:.3f}; chains agree about a unit at "
+            f"{LARGEST_R_HAT_OF_A_UNIT} or less."
+        ),
+    )

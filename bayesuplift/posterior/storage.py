@@ -14,7 +14,7 @@ from bayesuplift.errors import MissingFileError, PosteriorError, UnreadableFileE
 from bayesuplift.files import whole_or_nothing
 from bayesuplift.posterior.schema import validate
 
-_RECORDED = ("bayesuplift", "numpy", "scipy", "jax", "numpyro", "numba", "xarray", "arviz-stats")
+_RECORDED = ("bayesuplift", "numpy", "scipy", "jax", "numpyro", "bartz", "numba", "xarray", "arviz-stats")
 
 
 def provenance() -> dict[str, str]:

@@ -6,6 +6,7 @@ from a difference between arms; `alternatives` are the priors that a sensitivity
 
 from bayesuplift.priors.amounts import HurdlePrior, LogAmountPrior
 from bayesuplift.priors.counts import CountPrior
+from bayesuplift.priors.forest import ForestPrior, ForestShape
 from bayesuplift.priors.horseshoe import HorseshoePrior
 from bayesuplift.priors.means import NormalPrior, RegressionPrior
 from bayesuplift.priors.pooling import (
@@ -24,6 +25,8 @@ __all__ = [
     "CountPoolingPrior",
     "CountPrior",
     "ExchangeableRatesPrior",
+    "ForestPrior",
+    "ForestShape",
     "HorseshoePrior",
     "HurdlePrior",
     "LogAmountPrior",

@@ -12,7 +12,7 @@ from tests.support.calibration import FAULTS, Sites, Worlds, coverage, fitted_wo
 from tests.support.catalogue import NAMES
 from tests.support.worlds import seed_of
 
-WORLDS = 120
+WORLDS = 80
 
 
 @functools.cache

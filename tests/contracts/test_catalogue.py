@@ -10,6 +10,7 @@ from bayesuplift.models import questions as models
 from bayesuplift.spec import registered
 from tests.support.catalogue import (
     CATALOGUE,
+    EVERY,
     NAMES,
     PROGRAMS,
     agrees,
@@ -25,13 +26,13 @@ from tests.support.index import index_text
 def test_models_programs_and_folders_of_evidence_are_one_to_one() -> None:
     programs = {path.stem for path in PROGRAMS.glob("*.py")} - {"__init__"}
     folders = {path.name for path in CATALOGUE.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))}
-    assert programs == set(NAMES) == folders == set(models())
+    assert programs == set(EVERY) == folders == set(models())
 
 
 def test_the_public_list_of_models_is_there_before_and_after_the_programs_are_imported() -> None:
     script = "import bayesuplift as bu; bu.models(); bu.fit; print(*bu.models())"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == list(NAMES)
+    assert done.stdout.split() == list(EVERY)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,7 +44,7 @@ def test_the_index_is_the_one_that_is_generated() -> None:
     assert (CATALOGUE / "README.md").read_text(encoding="utf-8") == index_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_card_asks_the_question_of_the_program(name: str) -> None:
     assert f"**Question.** {registered()[name].question}" in " ".join(card(name).split())
 

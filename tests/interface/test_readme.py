@@ -25,16 +25,19 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     rng = np.random.default_rng(20080320)
     before = rng.gamma(4.0, 10.0, 4000)
     arm = rng.permutation(np.repeat(["A", "B"], 2000))
-    spend = before + rng.normal(10.0 + (arm == "B"), 10.0)
+    spend = np.maximum(before + rng.normal(10.0 + (arm == "B"), 10.0), 0.0)
     errors = rng.uniform(0.01, 0.03, 60)
     past = pd.DataFrame({"log_lift": rng.normal(rng.normal(0.0, 0.02, 60), errors), "error": errors})
     monkeypatch.chdir(tmp_path)
     past.to_csv("past.csv", index=False)
     target = {"merchandise": "womens", "newbie": "1", "channel": ["Web", "App"], "zip_area": "Urban", "n": [80.0, 20.0]}
     pd.DataFrame(target).to_csv("target.csv", index=False)
-    names: dict[str, object] = {"frame": pd.DataFrame({"arm": arm, "spend": spend, "spend_before": before})}
+    known = {"recency": rng.integers(1, 13, 4000), "history": before, "channel": rng.choice(["Phone", "Web"], 4000)}
+    pd.DataFrame(known).assign(customer=np.arange(4000)).head(50).to_csv("new_customers.csv", index=False)
+    frame = pd.DataFrame({"arm": arm, "spend": spend, "spend_before": before, **known})
+    names: dict[str, object] = {"frame": frame}
     examples = blocks("python")
-    assert len(examples) == 5
+    assert len(examples) == 6
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)  # noqa: S102 -- our own README
     assert capsys.readouterr().out.startswith("Choose Mens E-Mail on visit")

@@ -30,7 +30,10 @@ from tests.support.worlds import seed_of
 
 CATALOGUE: Final = Path(__file__).parents[2] / "models"
 PROGRAMS: Final = Path(bayesuplift.models.__file__).parent
-NAMES: Final = tuple(sorted(registered()))
+EVERY: Final = tuple(sorted(registered()))
+NAMES: Final = tuple(name for name in EVERY if not registered()[name].forest)
+"""Models that are NumPyro programs: what has sites, a twin and a reference."""
+
 COLUMNS: Final = ("site", "prior", "units", "why")
 DRAWS: Final = 2000  # a chain, of four: enough for the fourth moments that the error of a variance rests on
 NAMES_AND_ENGINES: Final = tuple(
@@ -46,10 +49,10 @@ def resolved_prior(name: str) -> Any:
 
 
 @functools.cache
-def fitted(name: str, engine: Engine, seed: int | None = None) -> xr.DataTree:
+def fitted(name: str, engine: Engine) -> xr.DataTree:
     """One fit of the model's example; cached, because compiling a sampler takes longer than all that reads it."""
-    given_seed = seed_of(f"{name} by {engine}") if seed is None else seed
-    return bu.fit(name, example(name), seed=given_seed, engine=engine, draws=draws_a_chain(engine), progress=False)
+    seed = seed_of(f"{name} by {engine}")
+    return bu.fit(name, example(name), seed=seed, engine=engine, draws=draws_a_chain(engine), progress=False)
 
 
 def draws_a_chain(engine: Engine) -> int:

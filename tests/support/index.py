@@ -26,7 +26,8 @@ keeps folders and models one-to-one and compares this page and every card with t
 
 _BELOW: Final = """
 "Calibration" tells how many worlds were drawn from the prior and fitted again by each engine (the default first), and the
-coverage of the default engine's 50% and 90% intervals of mean outcomes and effects over such worlds.
+coverage of the default engine's 50% and 90% intervals of mean outcomes and effects over such worlds. Forests are no NumPyro
+programs and have no twin; their card says what stands in its place.
 
 The checks, and where they are made:
 
@@ -77,7 +78,7 @@ def _row(name: str) -> list[str]:
         spec.data,
         ", ".join(engines(name)),
         ", ".join(evidence),
-        _calibration(found.get("calibration")),
+        "joint distribution, by its own script" if spec.forest else _calibration(found.get("calibration")),
     ]
 
 

@@ -1,5 +1,6 @@
 """Many short chains: what they are given, what they refuse, and what happens where they cannot be trusted."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ CHAIN_AND_DRAW = ("chain", "draw")
 CELLS = dealt((2, 3, 3), seed=seed_of("many chains"))
 
 
+@functools.cache
+def example() -> xr.DataTree:
+    """A fit with everything left to its defaults."""
+    return fitted(CELLS, "kind")
+
+
 def fitted(cells: Cells, name: str, **options: Any) -> xr.DataTree:
     return bu.fit("partial_pooling", cells, seed=seed_of(name), progress=False, **options)
 
@@ -31,7 +38,7 @@ def test_lengths_are_spread_evenly() -> None:
 
 
 def test_the_model_is_the_one_of_the_kind_and_the_engine_is_named() -> None:
-    tree = fitted(CELLS, "kind")
+    tree = example()
     assert tree.attrs["model"] == "partial_pooling_binary"
     assert tree.attrs["method"].startswith("HMC, many chains")
     assert "fallback" not in tree.attrs
@@ -41,7 +48,7 @@ def test_the_model_is_the_one_of_the_kind_and_the_engine_is_named() -> None:
 
 
 def test_terms_levels_and_treatments_are_labelled() -> None:
-    group = fitted(CELLS, "kind")["posterior"].to_dataset()
+    group = example()["posterior"].to_dataset()
     assert list(group["term"].values) == ["age", "place", "segment"]
     assert list(group["level"].values) == ["age=a0", "age=a1", "place=p0", "place=p1", "place=p2"]
     assert list(group["treatment"].values) == ["b", "c"]

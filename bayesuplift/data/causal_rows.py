@@ -1,0 +1,67 @@
+"""Rows as causal forests take them: an outcome, who was treated, and what each forest may ask for."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesuplift.errors import ArgumentError, is_finite_number
+
+Array = NDArray[np.float64]
+
+_DIMENSIONS: Final = {"outcome": 1, "treated": 1, "prognostic": 2, "moderators": 2, "weight": 1}
+
+
+@dataclass(frozen=True)
+class CausalRows:
+    """What a sampler of causal forests is given; checked once, here.
+
+    Attributes
+    ----------
+    outcome
+        (n,): y.
+    treated
+        (n,): 1 for a treated row, 0 for a control.
+    prognostic
+        (n, p): covariates of mu, the estimated propensity among them where assignment was not randomized.
+    moderators
+        (n, q): covariates of the effect.
+    weight
+        (n,): row i's noise has variance sigma^2 / weight[i]; 1 where not given.
+    within_degrees, within_squares
+        Where rows are means of `weight` units each: units less rows, and the sum of squares of units about the row's
+        mean. The noise is then learned from the units, and cells of identical rows stand for them exactly.
+    """
+
+    outcome: Array
+    treated: Array
+    prognostic: Array
+    moderators: Array
+    weight: Array | None = None
+    within_degrees: float = 0.0
+    within_squares: float = 0.0
+
+    def __post_init__(self) -> None:
+        n = len(np.atleast_1d(self.outcome))
+        for name, dimensions in _DIMENSIONS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _checked(name, value, n, dimensions))
+        if not np.isin(self.treated, (0.0, 1.0)).all() or np.ptp(self.treated) == 0.0:
+            raise ArgumentError("treated must be 0 for controls and 1 for treated rows, with rows of both")
+        if self.weight is not None and (self.weight <= 0.0).any():
+            raise ArgumentError("a weight is 0 or negative; drop these rows, or give weights above 0")
+        for name in ("within_degrees", "within_squares"):
+            value = getattr(self, name)
+            if not is_finite_number(value) or value < 0.0:
+                raise ArgumentError(f"{name} = {value!r}; give a number from 0")
+
+
+def _checked(name: str, value: Any, n: int, dimensions: int) -> Array:
+    found = np.ascontiguousarray(value, dtype=np.float64)
+    if found.ndim != dimensions or len(found) != n:
+        raise ArgumentError(f"{name} has shape {found.shape}; expected {(n,) if dimensions == 1 else (n, 'columns')}")
+    if not np.isfinite(found).all():
+        raise ArgumentError(f"{name} holds missing or infinite values; fill or drop these rows first")
+    return found

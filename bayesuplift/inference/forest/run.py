@@ -1,0 +1,209 @@
+"""A run of the sampler: chains on their way, in pieces, on as many threads as there are processors."""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesuplift.data.causal_rows import CausalRows
+from bayesuplift.errors import ArgumentError, check_whole
+from bayesuplift.inference.forest import gibbs
+from bayesuplift.inference.forest.draws import ForestDraws
+from bayesuplift.inference.forest.packed import cores
+from bayesuplift.inference.forest.pieces import Piece, joined, of_chain
+from bayesuplift.inference.forest.planting import cut, numbers, planted
+from bayesuplift.inference.forest.settings import Resolved, resolve
+from bayesuplift.priors.forest import ForestPrior
+
+Progress = Callable[[int], None]
+
+# Sweeps and draws of a piece of the run: what an interrupt waits for, and what is on its way to being stored.
+_KEPT: Final = 25
+_BURNT: Final = 100
+_WITH_MANY_ROWS: Final = 5
+_MANY_ROWS: Final = 50_000
+
+
+class Sampler:
+    """Chains of a causal forest; each has its own random stream, whatever their number or how a run is divided.
+
+    Parameters
+    ----------
+    rows
+        The data.
+    prior
+        The prior, every number of it stated.
+    seed
+        Of the random streams.
+    chains
+        Number of chains.
+    threads
+        Threads to step them on; as many as processors where not given.
+    """
+
+    def __init__(
+        self, rows: CausalRows, prior: ForestPrior, *, seed: int, chains: int = 4, threads: int | None = None
+    ) -> None:
+        check_whole("chains", chains, 1)
+        check_whole("seed", seed, 0)
+        available = cores() if threads is None else threads
+        self._group = _divisor(chains, -(-chains // available))
+        self._groups = [slice(low, low + self._group) for low in range(0, chains, self._group)]
+        self._threads = min(available, len(self._groups))
+        self._n = len(rows.outcome)
+        many = self._n > _MANY_ROWS
+        self._kept, self._burnt = (_WITH_MANY_ROWS, _WITH_MANY_ROWS) if many else (_KEPT, _BURNT)
+        self._expanded = prior.expanded
+        self._resolved = resolve(prior, rows)
+        self._cuts = cut(rows, prior)
+        self._data, trees = planted(rows, prior, self._resolved, self._cuts)
+        self._numbers = numbers(prior, self._resolved)
+        self._set(gibbs.first(_keys(seed, chains), len(self._data.outcome), *trees))
+
+    @property
+    def resolved(self) -> Resolved:
+        """The prior with every number known."""
+        return self._resolved
+
+    @property
+    def states(self) -> gibbs.State:
+        """Where the chains are, (chain, ...)."""
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *self._states)
+
+    def position(self) -> dict[str, NDArray]:
+        """Where the chains are, as plain arrays for `resume`; the leaf of every row in every tree is among them."""
+        leaves = jax.tree_util.tree_leaves_with_path(self.states)
+        return {"_".join(part.name for part in path): one for path, one in leaves}
+
+    def resume(self, position: Mapping[str, NDArray]) -> None:
+        """Take up where chains were, in a sampler of the same rows, prior and number of chains.
+
+        Raises
+        ------
+        ArgumentError
+            The arrays are not those of such a sampler.
+        """
+        here = self.position()
+        for name, one in here.items():
+            there = position.get(name)
+            if there is None or (there.shape, there.dtype) != (one.shape, one.dtype):
+                raise ArgumentError(f"the position is of other rows, another prior or other chains: {name} differs")
+        tree = jax.tree.structure(self.states)
+        self._set(jax.tree.unflatten(tree, [position[name] for name in here]))
+
+    def burn_in(self, sweeps: int, progress: Progress | None = None) -> None:
+        """Sweep, and keep nothing.
+
+        Parameters
+        ----------
+        sweeps
+            How many.
+        progress
+            Called now and then with the number of sweeps done since the last call, over all chains.
+        """
+        check_whole("sweeps", sweeps, 0)
+        counts = [min(self._burnt, sweeps - done) for done in range(0, sweeps, self._burnt)]
+        # one program serves burn-in and draws: all its sweeps come before the first state that it keeps
+        pieces = [np.array([count] + [0] * (self._kept - 1), dtype=np.int32) for count in counts]
+        self._run(pieces, [0] * len(pieces), at_rows=True, progress=progress)
+
+    def draw(self, draws: int, *, thin: int = 1, at_rows: bool = True, progress: Progress | None = None) -> ForestDraws:
+        """Sweep on and keep a draw of each chain after every `thin` sweeps.
+
+        An interrupt from the keyboard ends the run early: what all chains had drawn by then is returned, if anything.
+
+        Parameters
+        ----------
+        draws
+            How many of each chain.
+        thin
+            Sweeps from one to the next.
+        at_rows
+            Whether to keep mu and tau at the rows of the data, (chain, draw, n) float32 each.
+        progress
+            As for `burn_in`.
+        """
+        check_whole("draws", draws, 1)
+        check_whole("thin", thin, 1)
+        counts = [min(self._kept, draws - done) for done in range(0, draws, self._kept)]
+        pieces = [np.where(np.arange(self._kept) < count, thin, 0).astype(np.int32) for count in counts]
+        parts = self._run(pieces, counts, at_rows=at_rows, progress=progress)
+        return joined(parts, self._resolved, self._cuts)
+
+    def _set(self, states: gibbs.State) -> None:
+        with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
+            self._states = [
+                jax.device_put(jax.tree.map(lambda one, among=among: one[among], states)) for among in self._groups
+            ]
+
+    def _run(
+        self, pieces: list[NDArray[np.int32]], counts: list[int], *, at_rows: bool, progress: Progress | None
+    ) -> list[list[Piece]]:
+        """Run the pieces with every group of chains; return what each chain kept, piece by piece."""
+        found: list[list[Piece]] = [[] for _ in range(self._groups[-1].stop)]
+        if not pieces:
+            return found
+        stop, done = threading.Event(), queue.SimpleQueue[int]()
+        # one thread compiles, the others find the program made
+        self._advance(self._states[0], np.zeros_like(pieces[0]), at_rows=at_rows)
+
+        def one_group(place: int) -> None:
+            for sweeps, count in zip(pieces, counts, strict=True):
+                if stop.is_set():
+                    return
+                self._states[place], drawn = self._advance(self._states[place], sweeps, at_rows=at_rows)
+                for chain in range(self._group if count else 0):
+                    kept = of_chain(drawn, chain, count, self._n, self._resolved)
+                    found[self._groups[place].start + chain].append(kept)
+                done.put(int(sweeps.sum()) * self._group)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            futures = [pool.submit(one_group, place) for place in range(len(self._groups))]
+            try:
+                _report(futures, done, progress)
+            except BaseException as raised:
+                stop.set()
+                pool.shutdown()
+                if not isinstance(raised, KeyboardInterrupt) or not all(found):
+                    raise
+        return found
+
+    def _advance(
+        self, states: gibbs.State, sweeps: NDArray[np.int32], *, at_rows: bool
+    ) -> tuple[gibbs.State, gibbs.Draw]:
+        with jax.enable_x64(False):  # noqa: FBT003 -- each thread has its own
+            options = {"expanded": self._expanded, "rows": at_rows}
+            found = gibbs.advance(self._data, self._numbers, states, jnp.asarray(sweeps), **options)
+            return jax.block_until_ready(found)
+
+
+def _report(futures: list[Future[None]], done: "queue.SimpleQueue[int]", progress: Progress | None) -> None:
+    """Wait for all, reporting on the way; raise what a thread raised."""
+    waiting = True
+    while waiting:
+        waiting = not all(one.done() for one in futures)
+        try:
+            sweeps = done.get(timeout=0.1 if waiting else 0.0)
+        except queue.Empty:
+            continue
+        waiting = True
+        if progress is not None:
+            progress(sweeps)
+    for one in futures:
+        one.result()
+
+
+def _keys(seed: int, chains: int) -> NDArray[np.uint32]:
+    """A random key for each chain, whatever their number."""
+    return np.array([np.random.SeedSequence([seed, chain]).generate_state(2) for chain in range(chains)])
+
+
+def _divisor(number: int, most: int) -> int:
+    """Return the largest divisor of the number that is at most so large."""
+    return max(one for one in range(1, most + 1) if number % one == 0)

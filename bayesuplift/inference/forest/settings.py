@@ -1,0 +1,72 @@
+"""What is given to the sampler: the numbers of a prior that leaves nothing to fill in."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.stats import chi2
+
+from bayesuplift.data.causal_rows import CausalRows
+from bayesuplift.errors import ArgumentError, listed
+from bayesuplift.priors.forest import ForestPrior
+
+_NOISE_DEGREES: Final = 3.0
+_NOISE_TAIL: Final = 0.1
+_NUMBERS: Final = ("location", "intercept_sd", "prognostic_sd", "average_sd", "effect_sd", "noise_sd")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the prior says on the outcome's scale, and how the outcome is standardised.
+
+    Attributes
+    ----------
+    location, spread
+        What is sampled is (y - location) / spread.
+    centre
+        What the coding subtracts from `treated`.
+    intercept_sd, prognostic_sd, average_sd, effect_sd
+        As the prior states them.
+    noise_shape, noise_rate
+        sigma^2 ~ InverseGamma(shape, rate).
+    """
+
+    location: float
+    spread: float
+    centre: float
+    intercept_sd: float
+    prognostic_sd: float
+    average_sd: float
+    effect_sd: float
+    noise_shape: float
+    noise_rate: float
+
+
+def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
+    """Work out what sampling needs to know of a prior whose numbers are all stated.
+
+    Raises
+    ------
+    ArgumentError
+        A number of the prior is left out.
+    """
+    stated = {name: getattr(prior, name) for name in _NUMBERS}
+    missing = [name for name, value in stated.items() if value is None]
+    if missing:
+        raise ArgumentError(f"the prior leaves out {listed(missing)}; resolve it for the data first")
+    weight = np.ones(len(rows.outcome)) if rows.weight is None else rows.weight
+    mean = weight @ rows.outcome / weight.sum()
+    spread = float(np.sqrt(weight @ (rows.outcome - mean) ** 2 / weight.sum()))
+    tail = float(chi2.ppf(_NOISE_TAIL, _NOISE_DEGREES))
+    return Resolved(
+        location=stated["location"],
+        # only rounding depends on it: the prior is stated in the outcome's units
+        spread=spread if spread > 0.0 else stated["noise_sd"],
+        centre={"treated": 0.0, "centred": float(weight @ rows.treated / weight.sum()), "halves": 0.5}[prior.coding],
+        intercept_sd=stated["intercept_sd"],
+        prognostic_sd=stated["prognostic_sd"],
+        average_sd=stated["average_sd"],
+        effect_sd=stated["effect_sd"],
+        noise_shape=_NOISE_DEGREES / 2.0,
+        noise_rate=stated["noise_sd"] ** 2 * tail / 2.0,
+    )

@@ -1,0 +1,165 @@
+"""Prior of a Bayesian causal forest: what its trees are like, and how far they may move an outcome, in its own units."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
+
+import numpy as np
+
+from bayesuplift.errors import ArgumentError, check_whole, listed
+from bayesuplift.priors.common import LEAST, check_numbers, shown
+
+if TYPE_CHECKING:  # units know tables, and a sampler that knows its prior needs none
+    from bayesuplift.data.units import Units
+
+EffectCoding = Literal["treated", "centred", "halves"]
+
+_SHARES: Final = {"prognostic_sd": 1.0, "effect_sd": math.sqrt(0.5), "average_sd": 1.0, "intercept_sd": 1.0}
+"""Defaults, in standard deviations of the outcome."""
+
+_MOST_CUTS: Final = 2**16 - 1
+_LARGEST_BASE: Final = 0.999
+_LEAST_NOISE: Final = 1e-3  # of the outcome's sd: covariates that foretell all of it would make a noise of 0 certain
+
+
+@dataclass(frozen=True)
+class ForestShape:
+    """What the trees of a forest are like before they see data; Chipman, George and McCulloch (2010), section 2.2.
+
+    Parameters
+    ----------
+    trees, depth
+        Number of trees, and levels of each, the root's included.
+    base, power
+        A place at depth d (0 the root) is split with probability base / (1 + d)^power.
+    least_units
+        Units that every leaf needs.
+    """
+
+    trees: int
+    depth: int
+    base: float
+    power: float
+    least_units: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that are none."""
+        for name, least in (("trees", 1), ("depth", 2), ("least_units", 1)):
+            check_whole(f"ForestShape: {name}", getattr(self, name), least)
+        check_numbers(self, {"base": (LEAST, _LARGEST_BASE), "power": (LEAST, math.inf)})
+
+    def __str__(self) -> str:
+        """Return the shape as a reader writes it."""
+        return f"{self.trees} trees of at most {self.depth} levels, split {self.base:g} / (1 + d)^{self.power:g}"
+
+
+@dataclass(frozen=True)
+class ForestPrior:
+    """Prior of a Bayesian causal forest. Hahn, Murray and Carvalho (2020), section 5.
+
+    What is left out is filled in from the units of both arms, with v the outcome's standard deviation: location their mean,
+    prognostic_sd, average_sd and intercept_sd v, effect_sd v / sqrt(2), noise_sd the residual one of a linear regression.
+
+    Parameters
+    ----------
+    prognostic, effect
+        What the forests of the outcome under control and of the effect are like: by default many trees that may be deep,
+        and fewer, shallow ones that most of the time do not split at all.
+    location, intercept_sd
+        Mean and standard deviation of the prior of the intercept, outcome units.
+    prognostic_sd
+        Standard deviation of the prognostic forest at a unit, outcome units.
+    average_sd
+        Standard deviation of the prior of the effect apart from its forest, about 0, outcome units.
+    effect_sd
+        Standard deviation of the effect's forest at a unit, outcome units. Trees of a single leaf, most of them under this
+        prior, move all units together.
+    noise_sd
+        What the noise's standard deviation exceeds with probability 0.1, outcome units: sigma^2 is inverse gamma with three
+        degrees of freedom, Chipman, George and McCulloch (2010), section 2.2.
+    coding
+        What multiplies the effect: 1 for treated and 0 for control ("treated"), the same less the treated share
+        ("centred"), or 1/2 and -1/2 ("halves").
+    expanded
+        Whether the effect's forest has a scale of its own, Normal(0, 1) (parameter expansion).
+    most_cuts
+        Most cutpoints of a covariate.
+    """
+
+    prognostic: ForestShape = ForestShape(trees=250, depth=6, base=0.95, power=2.0)
+    effect: ForestShape = ForestShape(trees=100, depth=4, base=0.25, power=3.0)
+    location: float | None = None
+    intercept_sd: float | None = None
+    prognostic_sd: float | None = None
+    average_sd: float | None = None
+    effect_sd: float | None = None
+    noise_sd: float | None = None
+    coding: EffectCoding = "treated"
+    expanded: bool = False
+    most_cuts: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse what is no prior."""
+        positive = (LEAST, math.inf)
+        ranges = {"location": (-math.inf, math.inf), **dict.fromkeys([*_SHARES, "noise_sd"], positive)}
+        check_numbers(self, ranges, optional=True)
+        check_whole("ForestPrior: most_cuts", self.most_cuts, 1)
+        if self.most_cuts > _MOST_CUTS:
+            raise ArgumentError(
+                f"ForestPrior: most_cuts = {self.most_cuts}; give a whole number from 1 to {_MOST_CUTS}"
+            )
+        for name in ("prognostic", "effect"):
+            if not isinstance(getattr(self, name), ForestShape):
+                raise ArgumentError(f"ForestPrior: {name} = {getattr(self, name)!r}; give a ForestShape")
+        if self.coding not in get_args(EffectCoding):
+            raise ArgumentError(f"ForestPrior: coding = {self.coding!r}; give one of {listed(get_args(EffectCoding))}")
+
+    def __str__(self) -> str:
+        """Return the prior as a reader writes it."""
+        scaled = ", times a scale ~ Normal(0, 1)" if self.expanded else ""
+        return (
+            f"intercept ~ Normal({shown(self.location)}, {shown(self.intercept_sd)}), prognostic: {self.prognostic}, sd "
+            f"{shown(self.prognostic_sd)}; average effect ~ Normal(0, {shown(self.average_sd)}), its forest: "
+            f"{self.effect}, sd {shown(self.effect_sd)}{scaled}; noise sd above {shown(self.noise_sd)} with probability "
+            f"0.1; coding {self.coding}"
+        )
+
+    def resolved(self, units: "Units") -> Self:
+        """Fill in what was left out.
+
+        Raises
+        ------
+        ArgumentError
+            A scale was left out, and the outcome does not vary.
+        """
+        outcome = units.experiment.outcome
+        sd = float(outcome.std())
+        given = {"location": float(outcome.mean()), **{name: share * sd for name, share in _SHARES.items()}}
+        left_out: dict[str, Any] = {name: value for name, value in given.items() if getattr(self, name) is None}
+        if self.noise_sd is None:
+            left_out["noise_sd"] = max(_regression_sd(units), _LEAST_NOISE * sd)
+        if sd == 0.0 and left_out.keys() - {"location"}:
+            raise ArgumentError(
+                f"ForestPrior: {min(left_out.keys() - {'location'})} was left out, and {units.outcome!r} is the same for "
+                f"every unit; state it"
+            )
+        return replace(self, **left_out)
+
+    def alternatives(self, units: "Units") -> dict[str, Self]:  # noqa: ARG002 -- every family is asked in the same way
+        """`stated`; `weak`: average effect and its forest twice as large; `strong`: a third as large."""
+        assert self.average_sd is not None
+        assert self.effect_sd is not None
+        average, effect = self.average_sd, self.effect_sd
+        weak = replace(self, average_sd=2.0 * average, effect_sd=2.0 * effect)
+        strong = replace(self, average_sd=average / 3.0, effect_sd=effect / 3.0)
+        return {"stated": self, "weak": weak, "strong": strong}
+
+
+def _regression_sd(units: "Units") -> float:
+    """Residual standard deviation of the outcome on covariates and arm, or its own where units are too few."""
+    outcome, arm = units.experiment.outcome, units.experiment.arm
+    design = np.column_stack([np.ones(len(arm)), arm, units.standardised])
+    if len(arm) <= design.shape[1] + 1:
+        return float(outcome.std())
+    found, _, rank, _ = np.linalg.lstsq(design, outcome, rcond=None)
+    return float(np.sqrt(((outcome - design @ found) ** 2).sum() / (len(arm) - rank)))

@@ -1,0 +1,226 @@
+"""The causal forest as a fit: the same tree of draws as every model's, and the same from its file."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayesuplift as bu
+from bayesuplift.data.experiment import Experiment
+from bayesuplift.data.units import Units
+from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError, PosteriorError
+from bayesuplift.inference import thinning
+from bayesuplift.priors import ForestPrior, ForestShape
+from tests.support.worlds import seed_of
+
+COVARIATES = ["recency", "history", "channel"]
+UNITS = 600
+SMALL = ForestPrior(
+    prognostic=ForestShape(trees=40, depth=5, base=0.95, power=2.0),
+    effect=ForestShape(trees=20, depth=4, base=0.25, power=3.0),
+)
+LENGTH: dict[str, Any] = {"chains": 4, "draws": 200, "warmup": 200, "progress": False}
+
+
+@functools.cache
+def world() -> tuple[pd.DataFrame, np.ndarray]:
+    """Units whose effect is 3 where recency is small and 1 elsewhere, and these effects; assignment follows recency."""
+    rng = np.random.default_rng(seed_of("units of a forest"))
+    recency, history = rng.integers(1, 13, UNITS), rng.gamma(2.0, 1.0, UNITS)
+    channel = rng.choice(["Multi", "Phone", "Web"], UNITS)
+    chance = np.where(recency <= 4, 0.65, 0.35)
+    treated = rng.random(UNITS) < chance
+    effect = np.where(recency <= 4, 3.0, 1.0)
+    level = 5.0 + 2.0 * np.sin(recency / 2.0) + history + (channel == "Web")
+    table = pd.DataFrame(
+        {
+            "customer": np.arange(UNITS),
+            "arm": np.where(treated, "offer", "control"),
+            "spend": level + treated * effect + rng.normal(0.0, 1.0, UNITS),
+            "recency": recency,
+            "history": history,
+            "channel": channel,
+            "propensity": chance,
+        }
+    )
+    return table, effect
+
+
+def experiment(table: pd.DataFrame, **options: Any) -> Experiment:
+    roles: dict[str, Any] = {"propensity": "propensity", "assignment": "observational"} | options
+    return bu.read_experiment(
+        table,
+        arm="arm",
+        control="control",
+        outcome="spend",
+        kind="continuous",
+        covariates=COVARIATES,
+        segments=["channel"],
+        unit="customer",
+        **roles,
+    )
+
+
+@functools.cache
+def fitted(*, shuffled: bool = False) -> xr.DataTree:
+    """One fit; of outcomes that belong to other units, where they are shuffled."""
+    table, _ = world()
+    order = np.random.default_rng(seed_of("shuffled")).permutation(UNITS) if shuffled else np.arange(UNITS)
+    given = experiment(table.assign(spend=table["spend"].to_numpy()[order]))
+    return bu.fit("bayesian_causal_forest", given, seed=seed_of("forest"), prior=SMALL, **LENGTH)
+
+
+def effects(tree: xr.DataTree) -> np.ndarray:
+    return bu.cate(tree).transpose("unit", "arm", "chain", "draw").to_numpy()[:, 0].reshape(UNITS, -1)
+
+
+def test_the_tree_is_laid_out_as_every_models() -> None:
+    tree, (table, _) = fitted(), world()
+    draws = tree["posterior"]["mean_outcome"]
+    assert draws.dims == ("chain", "draw", "unit", "arm")
+    assert draws.dtype == np.float32
+    assert draws["arm"].to_numpy().tolist() == ["control", "offer"]
+    assert draws["unit"].to_numpy().tolist() == table["customer"].tolist()
+    assert draws["channel"].to_numpy().tolist() == table["channel"].tolist()
+    assert tree.attrs["model"] == "bayesian_causal_forest"
+    assert tree.attrs["prior"] == str(SMALL.resolved(Units.of(experiment(table))))
+    assert "bartz" in tree.attrs["versions"]
+    assert tree["posterior"]["prognostic_inclusion"].dims == ("chain", "draw", "covariate")
+    assert tree["posterior"]["propensity_inclusion"].dims == ("chain", "draw")
+
+
+def test_effects_are_near_the_truth_and_their_bounds_hold_it() -> None:
+    _, truth = world()
+    drawn = effects(fitted())
+    error = np.sqrt(((drawn.mean(1) - truth) ** 2).mean())
+    assert error < 0.5 * truth.std()
+    lower, upper = np.quantile(drawn, [0.025, 0.975], axis=1)
+    assert ((lower < truth) & (truth < upper)).mean() > 0.85
+    # planted: outcomes that belong to other units
+    shuffled = effects(fitted(shuffled=True))
+    assert np.sqrt(((shuffled.mean(1) - truth) ** 2).mean()) > truth.std()
+
+
+def test_the_average_and_groups_are_those_of_the_units() -> None:
+    tree, (table, truth) = fitted(), world()
+    average = bu.ate(tree)
+    assert abs(float(average.mean()) - truth.mean()) < 4.0 * float(average.std())
+    np.testing.assert_allclose(average, tree["posterior"]["average_effect"].to_numpy(), rtol=1e-4)
+    groups = bu.gate(tree, by="channel")
+    assert groups["segment"].to_numpy().tolist() == ["channel=Multi", "channel=Phone", "channel=Web"]
+    in_web = (table["channel"] == "Web").to_numpy()
+    by_hand = bu.cate(tree).isel(unit=np.flatnonzero(in_web)).mean("unit").to_numpy()
+    np.testing.assert_allclose(groups.sel(segment="channel=Web").to_numpy(), by_hand, rtol=1e-5)
+
+
+def test_trees_ask_for_what_changes_the_effect() -> None:
+    asked = fitted()["posterior"].to_dataset()["effect_inclusion"].mean(("chain", "draw"))
+    assert asked["covariate"].to_numpy()[asked.to_numpy().argmax()] == "recency"
+
+
+def test_the_stored_trees_give_the_draws_of_the_fit(tmp_path: Path) -> None:
+    tree, (table, _) = fitted(), world()
+    bu.save(tree, tmp_path / "forest.nc")
+    some = table.iloc[[5, 77, 310]].drop(columns=["arm", "spend"])
+    there = bu.predict(bu.load(tmp_path / "forest.nc"), some, seed=1, unit="customer")["posterior"]["mean_outcome"]
+    seen = tree["posterior"]["mean_outcome"].isel(unit=[5, 77, 310])
+    assert there["unit"].to_numpy().tolist() == [5, 77, 310]
+    # sums of sixty float32 leaves, moved along with the chain in one place and added up in another
+    np.testing.assert_allclose(there.to_numpy(), seen.to_numpy(), rtol=2e-5)
+
+
+def test_the_same_seed_gives_the_same_draws_and_another_seed_others() -> None:
+    given, short = experiment(world()[0]), LENGTH | {"draws": 25, "warmup": 10}
+    one, again, other = (bu.fit("bayesian_causal_forest", given, seed=seed, prior=SMALL, **short) for seed in (3, 3, 4))
+    for group in set(one.children) - {"observed_data"}:
+        assert one[group].to_dataset().identical(again[group].to_dataset()), group
+    assert not np.isin(other["posterior"]["sd"], one["posterior"]["sd"]).any()
+
+
+def test_a_decision_is_made_on_units() -> None:
+    choice = bu.choose_arm(fitted(), threshold_of_caring=0.05)
+    assert choice.verdict.name in {"CHOOSE", "INVALID"}  # a run as short as a test's may not have converged
+    assert float(choice.prob_best.sel(arm="offer")) > 0.99
+
+
+def test_one_draw_in_so_many_is_kept_where_units_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thinning, "LARGEST", UNITS * 2 * 4 * 13)
+    tree = bu.fit("bayesian_causal_forest", experiment(world()[0]), seed=2, prior=SMALL, **LENGTH | {"draws": 25})
+    assert tree["posterior"].sizes["draw"] == 12
+    assert tree["sample_stats"].attrs["kept_one_in"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"propensity": None}, "their propensity is not known"),
+        ({"kind": "binary"}, "is for continuous outcomes; 'spend' is binary"),
+    ],
+)
+def test_what_a_forest_cannot_answer_is_refused(options: dict[str, Any], said: str) -> None:
+    table, _ = world()
+    if options.pop("kind", "") == "binary":
+        given = bu.read_experiment(
+            table.assign(spend=(table["spend"] > 8) * 1),
+            arm="arm",
+            control="control",
+            outcome="spend",
+            kind="binary",
+            covariates=COVARIATES,
+        )
+    else:
+        given = experiment(table, **options)
+    with pytest.raises(ArgumentError, match=said):
+        bu.fit("bayesian_causal_forest", given, seed=1, prior=SMALL, **LENGTH)
+
+
+def test_three_arms_are_refused() -> None:
+    table, _ = world()
+    three = table.assign(arm=np.where(table["customer"] % 3 == 0, "other", table["arm"]))
+    with pytest.raises(ArgumentError, match="compares two arms; there are 3"):
+        bu.fit(
+            "bayesian_causal_forest",
+            experiment(three, propensity=None, assignment="randomized"),
+            seed=1,
+            prior=SMALL,
+            **LENGTH,
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.drop(columns="propensity"), "no column named 'propensity'"),
+        (lambda table: table.assign(propensity=1.0), "not strictly between 0 and 1"),
+        (lambda table: table.drop(columns="history"), "no column named 'history'"),
+    ],
+)
+def test_new_units_at_fault_are_refused(change: Any, said: str) -> None:
+    with pytest.raises((ColumnNotFoundError, DataError), match=said):
+        bu.predict(fitted(), change(world()[0].head(3)), seed=1)
+
+
+def test_a_posterior_without_its_trees_predicts_nothing() -> None:
+    tree = fitted().copy()
+    del tree["forests"]
+    with pytest.raises(PosteriorError, match="lacks its group 'forests'"):
+        bu.predict(tree, world()[0].head(2), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ForestPrior(effect_sd=0.0), "effect_sd = 0.0"),
+        (lambda: ForestPrior(coding="odd"), "coding = 'odd'"),  # type: ignore[arg-type]
+        (lambda: ForestShape(trees=0, depth=4, base=0.9, power=2.0), "trees = 0"),
+        (lambda: ForestShape(trees=10, depth=4, base=1.0, power=2.0), "base = 1.0"),
+        (lambda: ForestPrior(most_cuts=2**16), "most_cuts"),
+    ],
+)
+def test_priors_that_are_none_are_refused(make: Any, said: str) -> None:
+    with pytest.raises(ArgumentError, match=said):
+        make()
