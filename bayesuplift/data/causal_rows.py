@@ -20,7 +20,7 @@ class CausalRows:
     Attributes
     ----------
     outcome
-        (n,): y.
+        (n,): y; 0 or 1 where it is binary.
     treated
         (n,): 1 for a treated row, 0 for a control.
     prognostic
@@ -29,6 +29,8 @@ class CausalRows:
         (n, q): covariates of the effect.
     weight
         (n,): row i's noise has variance sigma^2 / weight[i]; 1 where not given.
+    binary
+        Whether the outcome is binary: 1 where a normal value of variance 1 behind it is above 0. Rows are units then.
     within_degrees, within_squares
         Where rows are means of `weight` units each: units less rows, and the sum of squares of units about the row's
         mean. The noise is then learned from the units, and cells of identical rows stand for them exactly.
@@ -39,6 +41,7 @@ class CausalRows:
     prognostic: Array
     moderators: Array
     weight: Array | None = None
+    binary: bool = False
     within_degrees: float = 0.0
     within_squares: float = 0.0
 
@@ -52,6 +55,8 @@ class CausalRows:
             raise ArgumentError("treated must be 0 for controls and 1 for treated rows, with rows of both")
         if self.weight is not None and (self.weight <= 0.0).any():
             raise ArgumentError("a weight is 0 or negative; drop these rows, or give weights above 0")
+        if self.binary and (not np.isin(self.outcome, (0.0, 1.0)).all() or self.weight is not None):
+            raise ArgumentError("a binary outcome must be 0 or 1, of one unit a row: without weights")
         for name in ("within_degrees", "within_squares"):
             value = getattr(self, name)
             if not is_finite_number(value) or value < 0.0:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import ndtr
 from tqdm import tqdm
 
 from bayesuplift.data.coding import Coding
@@ -53,9 +54,9 @@ def sample(
     Returns
     -------
     dict
-        The groups `posterior`: `mean_outcome` (float32), `average_effect` over the units, `sd` of the noise, and how many
-        decisions of each draw's trees ask for each covariate; `sample_stats`; and `forests`, which `predicted_by_trees`
-        reads.
+        The groups `posterior`: `mean_outcome` (float32), `average_effect` over the units, `sd` of the noise where the
+        outcome is not binary, and how many decisions of each draw's trees ask for each covariate; `sample_stats`; and
+        `forests`, which `predicted_by_trees` reads.
     """
     rows = spec.program(units, prior=prior)
     every = one_in(chains, draws, {UNIT: len(rows.outcome), ARM: len(units.design.arms)})
@@ -69,14 +70,14 @@ def sample(
     assert kept.effect_at_rows is not None
     labels = units.statistics.coords
     treatment = [arm for arm in units.design.arms if arm != units.design.control]
+    control = units.design.index(units.design.control)
+    means = _by_arm(kept, kept.prognostic_at_rows, kept.effect_at_rows, control)
+    average = means.mean(axis=2, dtype=np.float64)
     posterior = xr.Dataset(
         {
-            MEAN_OUTCOME: (
-                (CHAIN, DRAW, UNIT, ARM),
-                _by_arm(kept, kept.prognostic_at_rows, kept.effect_at_rows, units.design.index(units.design.control)),
-            ),
-            "average_effect": ((CHAIN, DRAW, TREATMENT), kept.effect_at_rows.mean(-1, dtype=np.float64)[..., None]),
-            "sd": ((CHAIN, DRAW), kept.sigma),
+            MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), means),
+            "average_effect": ((CHAIN, DRAW, TREATMENT), average[..., [1 - control]] - average[..., [control]]),
+            **({} if kept.binary else {"sd": ((CHAIN, DRAW), kept.sigma)}),
             **_inclusion(kept, units),
         },
         coords={**index, **labels, TREATMENT: treatment, COVARIATE: list(units.coding.names)},
@@ -137,7 +138,7 @@ def _by_arm(
     found = np.empty((*level.shape, 2), dtype=np.float32)
     found[..., control] = level - np.float32(kept.centre) * effect
     found[..., 1 - control] = found[..., control] + effect
-    return found
+    return ndtr(found, out=found) if kept.binary else found
 
 
 def _inclusion(kept: ForestDraws, units: Units) -> dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]:

@@ -15,11 +15,13 @@ if TYPE_CHECKING:  # units know tables, and a program needs none
 _ARMS = 2
 
 
-@register(outcome="continuous", data="units", supplies={"ate", "cate"}, forest=True)
+@register(outcome=("continuous", "binary"), data="units", supplies={"ate", "cate"}, forest=True)
 def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()) -> CausalRows:  # noqa: ARG001, B008
     """By how much treatment changes the outcome of every unit, when effects depend on covariates in no stated way.
 
         y_i = intercept + mu(x_i, p_i) + c_i (average + scale t(x_i)) + e_i,     e_i ~ Normal(0, sigma^2)
+
+    A binary outcome is 1 where such a value, of sigma = 1, is above 0.
 
     mu and t are sums of trees, each with a prior of its own, Hahn, Murray and Carvalho (2020), Bayesian regression tree
     models for causal inference, Bayesian Analysis 15(3), equation 3; c codes the treatment, and p is the propensity: among
@@ -49,4 +51,5 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
         treated=(experiment.arm != design.index(design.control)).astype(np.float64),
         prognostic=prognostic,
         moderators=units.columns,
+        binary=units.kind == "binary",
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 import numpy as np
+from scipy.stats import norm
 
 from bayesuplift.errors import ArgumentError, check_whole, listed
 from bayesuplift.priors.common import LEAST, check_numbers, shown
@@ -16,6 +17,9 @@ EffectCoding = Literal["treated", "centred", "halves"]
 
 _SHARES: Final = {"prognostic_sd": 1.0, "effect_sd": math.sqrt(0.5), "average_sd": 1.0, "intercept_sd": 1.0}
 """Defaults, in standard deviations of the outcome."""
+
+_OF_BINARY: Final = {"prognostic_sd": 1.0, "effect_sd": 0.5, "average_sd": 0.3, "intercept_sd": 1.0}
+"""The same of the normal value behind a binary outcome; the average effect as of `BinaryPoolingPrior`, a logit being .6."""
 
 _MOST_CUTS: Final = 2**16 - 1
 _LARGEST_BASE: Final = 0.999
@@ -59,6 +63,9 @@ class ForestPrior:
 
     What is left out is filled in from the units of both arms, with v the outcome's standard deviation: location their mean,
     prognostic_sd, average_sd and intercept_sd v, effect_sd v / sqrt(2), noise_sd the residual one of a linear regression.
+    Of a binary outcome with rate p, told by a normal value of variance 1 that is above 0: location p; with h the slope of
+    the normal distribution function there (.24 where p is .16), prognostic_sd and intercept_sd h, average_sd .3 h,
+    effect_sd h / 2; there is no noise to state.
 
     Parameters
     ----------
@@ -120,8 +127,9 @@ class ForestPrior:
         return (
             f"intercept ~ Normal({shown(self.location)}, {shown(self.intercept_sd)}), prognostic: {self.prognostic}, sd "
             f"{shown(self.prognostic_sd)}; average effect ~ Normal(0, {shown(self.average_sd)}), its forest: "
-            f"{self.effect}, sd {shown(self.effect_sd)}{scaled}; noise sd above {shown(self.noise_sd)} with probability "
-            f"0.1; coding {self.coding}"
+            f"{self.effect}, sd {shown(self.effect_sd)}{scaled}; "
+            + ("" if self.noise_sd is None else f"noise sd above {shown(self.noise_sd)} with probability 0.1; ")
+            + f"coding {self.coding}"
         )
 
     def resolved(self, units: "Units") -> Self:
@@ -133,6 +141,8 @@ class ForestPrior:
             A scale was left out, and the outcome does not vary.
         """
         outcome = units.experiment.outcome
+        if units.kind == "binary":
+            return self._resolved_binary(float(outcome.sum()), len(outcome))
         sd = float(outcome.std())
         given = {"location": float(outcome.mean()), **{name: share * sd for name, share in _SHARES.items()}}
         left_out: dict[str, Any] = {name: value for name, value in given.items() if getattr(self, name) is None}
@@ -143,6 +153,22 @@ class ForestPrior:
                 f"ForestPrior: {min(left_out.keys() - {'location'})} was left out, and {units.outcome!r} is the same for "
                 f"every unit; state it"
             )
+        return replace(self, **left_out)
+
+    def _resolved_binary(self, total: float, n: int) -> Self:
+        if self.noise_sd is not None:
+            raise ArgumentError(
+                f"ForestPrior: noise_sd = {shown(self.noise_sd)} is stated, and the outcome is binary: the value behind it "
+                f"has a standard deviation of 1; leave it out"
+            )
+        if self.location is not None and not 0.0 < self.location < 1.0:
+            raise ArgumentError(
+                f"ForestPrior: location = {self.location:g}; of a binary outcome give a rate within (0, 1)"
+            )
+        rate = self.location if self.location is not None else (total + 0.5) / (n + 1.0)
+        slope = float(norm.pdf(norm.ppf(rate)))
+        given = {"location": rate, **{name: share * slope for name, share in _OF_BINARY.items()}}
+        left_out: dict[str, Any] = {name: value for name, value in given.items() if getattr(self, name) is None}
         return replace(self, **left_out)
 
     def alternatives(self, units: "Units") -> dict[str, Self]:  # noqa: ARG002 -- every family is asked in the same way

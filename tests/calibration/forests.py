@@ -10,8 +10,8 @@ Run from the project's root: python -m tests.calibration.forests
 import functools
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import jax
@@ -36,6 +36,8 @@ EFFECT_SD: Final = 0.7
 SDS: Final = np.array([0.8, 0.6, 1.0])
 NOISE: Final = (4.0, 3.0)
 DEGREES: Final = 5.0
+OFFSET: Final = -0.6
+RIGHT: Final = "as it is"
 LEAVES: Final = ("leaves of mu", "leaves of t")
 
 Sweep = Callable[[gibbs.Data, gibbs.Prior, gibbs.State], gibbs.State]
@@ -134,6 +136,21 @@ def whole_sweep(data: gibbs.Data, prior: gibbs.Prior, state: gibbs.State) -> gib
     return state
 
 
+def binary_sweep(data: gibbs.Data, prior: gibbs.Prior, state: gibbs.State) -> gibbs.State:
+    """The sweep of a binary outcome."""
+    return gibbs.sweep(data, prior, state, expanded=False, binary=True)[0]
+
+
+def offset_ignored(data: gibbs.Data, prior: gibbs.Prior, state: gibbs.State) -> gibbs.State:
+    """A fault: the threshold is put where the offset is not."""
+    return binary_sweep(data._replace(offset=jnp.float32(0.0)), prior, state)
+
+
+def outcome_as_it_is(data: gibbs.Data, prior: gibbs.Prior, state: gibbs.State) -> gibbs.State:
+    """A fault: 0 and 1 are taken for the values behind them."""
+    return gibbs.sweep(data, prior, state, expanded=False)[0]._replace(precision=state.precision)
+
+
 def noise_kept(data: gibbs.Data, prior: gibbs.Prior, state: gibbs.State) -> gibbs.State:
     """A fault: the precision is drawn once."""
     return whole_sweep(data, prior, state)._replace(precision=state.precision)
@@ -146,11 +163,21 @@ def line_halved(data: gibbs.Data, prior: gibbs.Prior, state: gibbs.State) -> gib
     return found._replace(coefficients=found.coefficients.at[1].set(middle))
 
 
-@functools.partial(jax.jit, static_argnames=("sweep", "simulate"))
+@functools.partial(jax.jit, static_argnames=("sweep", "simulate", "binary"))
 def simulated(
-    data: gibbs.Data, prior: gibbs.Prior, states: gibbs.State, truth: gibbs.Data, *, sweep: Sweep, simulate: bool
+    data: gibbs.Data,
+    prior: gibbs.Prior,
+    states: gibbs.State,
+    truth: gibbs.Data,
+    *,
+    sweep: Sweep,
+    simulate: bool,
+    binary: bool,
 ) -> Mapping[str, Any]:
-    """Alternate data and sweeps; `truth` makes the data, `data` is what the sweeps are told."""
+    """Alternate data and sweeps; `truth` makes the data, `data` is what the sweeps are told.
+
+    A binary outcome is whether the normal value behind it, whose precision is 1, is above 0.
+    """
 
     def chain(state: gibbs.State) -> Mapping[str, Any]:
         def one(state: gibbs.State, _: None) -> tuple[gibbs.State, None]:
@@ -163,6 +190,8 @@ def simulated(
                 outcome = mean + noise * jnp.where(
                     truth.weight > 0.0, jax.lax.rsqrt(state.precision * truth.weight), 0.0
                 )
+                if binary:
+                    outcome = (truth.offset + mean + noise > 0.0).astype(jnp.float32)
                 given = data._replace(outcome=outcome, squares=squares)
             return sweep(given, prior, state), None
 
@@ -176,12 +205,20 @@ def simulated(
     return jax.vmap(chain)(states)
 
 
-def draws(planted: World, *, sweep: Sweep = whole_sweep, truth: World | None = None, simulate: bool = True) -> Any:
+def draws(
+    planted: World,
+    *,
+    sweep: Sweep = whole_sweep,
+    truth: World | None = None,
+    simulate: bool = True,
+    binary: bool = False,
+) -> Any:
     """Return what is measured, (chain, draw), by name."""
     data, prior, (prognostic, effect) = planted.data, planted.prior, planted.trees
     keys = np.random.default_rng(seed_of("a joint distribution")).integers(0, 2**32, (CHAINS, 2))
     states = jax.device_put(gibbs.first(keys, ROWS, prognostic, effect))
-    found = simulated(data, prior, states, data if truth is None else truth.data, sweep=sweep, simulate=simulate)
+    options = {"sweep": sweep, "simulate": simulate, "binary": binary}
+    found = simulated(data, prior, states, data if truth is None else truth.data, **options)
     return {name: np.asarray(one, dtype=np.float64) for name, one in found.items()}
 
 
@@ -194,9 +231,20 @@ def sizes() -> Mapping[str, tuple[float, float]]:
     return {name: (one.mean(), one.std(ddof=1) / np.sqrt(CHAINS)) for name, one in by_chain.items()}
 
 
-def rejected(found: Mapping[str, np.ndarray], *, expanded: bool) -> list[str]:
+def binary_world() -> World:
+    """The same of a binary outcome of units, with an offset."""
+    coding = np.asarray(world(expanded=False).data.coding)
+    weight = (coding != 0.0).astype(np.float64)
+    found = world(expanded=False, weight=weight, effect_weight=weight * coding**2)
+    data = found.data._replace(weight=jnp.asarray(weight, jnp.float32), offset=jnp.float32(OFFSET))
+    return replace(found, data=data)
+
+
+def rejected(found: Mapping[str, np.ndarray], *, expanded: bool, binary: bool = False) -> list[str]:
     """Quantities whose mean is not the prior's."""
     expected = {name: (value, 0.0) for name, value in known(expanded=expanded).items()} | dict(sizes())
+    if binary:  # whose noise is known
+        expected = {name: one for name, one in expected.items() if "precision" not in name}
     wrong = []
     for name, (mean, error) in expected.items():
         try:
@@ -226,21 +274,30 @@ def faults(*, expanded: bool) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
+def cases() -> Iterator[tuple[str, str, Mapping[str, Any], bool]]:
+    """Settings and what is done in each: its name, the arguments of `draws`, and whether the scale is drawn."""
+    for expanded in (False, True):
+        setting = "scale drawn" if expanded else "scale 1"
+        yield setting, RIGHT, {"planted": world(expanded=expanded)}, expanded
+        for name, options in faults(expanded=expanded).items():
+            yield setting, name, options, expanded
+    right = binary_world()
+    for name, sweep in ((RIGHT, binary_sweep), ("offset ignored", offset_ignored), ("0 and 1", outcome_as_it_is)):
+        yield "binary", name, {"planted": right, "sweep": sweep, "binary": True}, False
+
+
 def main() -> int:
     """Print what was rejected and how long it took; say by the exit code whether all is as it should be."""
     passed = True
     with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
-        for expanded in (False, True):
-            cases: dict[str, Mapping[str, Any]] = {"as it is": {"planted": world(expanded=expanded)}}
-            for name, options in (cases | dict(faults(expanded=expanded))).items():
-                began = time.monotonic()
-                wrong = rejected(draws(**options), expanded=expanded)
-                passed &= bool(wrong) == (name != "as it is")
-                seconds = time.monotonic() - began
-                scale = "scale drawn" if expanded else "scale 1"
-                print(f"{scale}, {name}: {len(wrong)} rejected, {seconds:.0f} s", flush=True)  # noqa: T201
-                for one in wrong[:3] if name != "as it is" else wrong:
-                    print(f"    {one}", flush=True)  # noqa: T201
+        for setting, name, options, expanded in cases():
+            began = time.monotonic()
+            wrong = rejected(draws(**options), expanded=expanded, binary=setting == "binary")
+            passed &= bool(wrong) == (name != RIGHT)
+            seconds = time.monotonic() - began
+            print(f"{setting}, {name}: {len(wrong)} rejected, {seconds:.0f} s", flush=True)  # noqa: T201
+            for one in wrong[:3] if name != RIGHT else wrong:
+                print(f"    {one}", flush=True)  # noqa: T201
     return 0 if passed else 1
 
 

@@ -23,7 +23,8 @@ _SCALARS: Final = ("intercept", "average", "scale", "sigma", "acceptance")
 class ForestDraws:
     """Draws of mu(x) = intercept + forest(x) and tau(x) = average + scale forest(x), in the outcome's units.
 
-    The mean outcome under arm a (0 or 1) is mu(x) + (a - centre) tau(x).
+    The mean outcome under arm a (0 or 1) is mu(x) + (a - centre) tau(x); of a binary outcome mu and tau are those of the
+    normal value behind it, and the mean outcome is the normal distribution function of that sum.
 
     Attributes
     ----------
@@ -35,6 +36,8 @@ class ForestDraws:
         Where the covariates may be cut.
     centre
         What the coding subtracts from the arm.
+    binary
+        Whether the outcome is binary.
     prognostic_at_rows, effect_at_rows
         (chain, draw, n), float32: mu(x) and tau(x) at the rows of the data, or nothing where they were not kept.
     """
@@ -49,6 +52,7 @@ class ForestDraws:
     prognostic_cuts: Cuts
     effect_cuts: Cuts
     centre: float
+    binary: bool = False
     prognostic_at_rows: NDArray[np.float32] | None = None
     effect_at_rows: NDArray[np.float32] | None = None
 
@@ -106,7 +110,7 @@ class ForestDraws:
                 f"{part}_cuts": ((f"{part}_column", f"{part}_cut"), cuts.values),
                 f"{part}_cut_number": ((f"{part}_column",), cuts.number),
             }
-        return xr.Dataset(variables, attrs={"centre": self.centre})
+        return xr.Dataset(variables, attrs={"centre": self.centre, "binary": int(self.binary)})
 
     @classmethod
     def from_dataset(cls, stored: xr.Dataset) -> "ForestDraws":
@@ -120,10 +124,11 @@ class ForestDraws:
         names = ("places", "split", "variable", "leaf")
         needed = [*_SCALARS, *(f"{part}_{name}" for part in _PARTS for name in (*names, "cuts", "cut_number"))]
         missing = [name for name in needed if name not in stored]
-        if missing or "centre" not in stored.attrs:
-            raise PosteriorError(f"stored forests lack {', '.join(missing) or 'centre'}; store them by to_dataset()")
+        missing += [name for name in ("centre", "binary") if name not in stored.attrs]
+        if missing:
+            raise PosteriorError(f"stored forests lack {', '.join(missing)}; store them by to_dataset()")
         found: dict[str, Any] = {name: stored[name].to_numpy() for name in _SCALARS}
         for part in _PARTS:
             found[part] = Forest(*(stored[f"{part}_{name}"].to_numpy() for name in names))
             found[f"{part}_cuts"] = Cuts(*(stored[f"{part}_{name}"].to_numpy() for name in ("cuts", "cut_number")))
-        return cls(**found, centre=float(stored.attrs["centre"]))
+        return cls(**found, centre=float(stored.attrs["centre"]), binary=bool(stored.attrs["binary"]))

@@ -1,7 +1,8 @@
 """The Gibbs sampler of a Bayesian causal forest: one sweep over everything unknown, and many of them compiled as one.
 
 y = intercept + mu(x) + c (average + scale t(x)) + e, e ~ N(0, sigma^2 / weight), with mu and t sums of trees.
-Hahn, Murray and Carvalho (2020), section 4; here on the standardised outcome, and in float32 throughout.
+Hahn, Murray and Carvalho (2020), section 4; here on the standardised outcome, and in float32 throughout. A binary outcome
+is told by the normal value of variance 1 behind it, Albert and Chib (1993), JASA 88(422), section 3.1.
 """
 
 import functools
@@ -12,6 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesuplift.inference.forest import kernel
+
+_FAR: Final = 11.0
+_HALF_A_STEP: Final = 2.0**-25
 
 LEAST_SCALE: Final = 1e-4
 """A scale nearer to 0 than this is taken to be this when the effects' residual is divided by it."""
@@ -29,6 +33,8 @@ class Data(NamedTuple):
         The forests' plots; the effect's has weights `weight * coding^2`.
     degrees, squares
         What rows that are means know of the noise beside themselves: degrees of freedom and sum of squares within them.
+    offset
+        Of a binary outcome: what the normal value behind it has beside intercept and forests.
     """
 
     outcome: Any
@@ -38,6 +44,7 @@ class Data(NamedTuple):
     effect: kernel.Plot
     degrees: Any
     squares: Any
+    offset: Any = 0.0
 
 
 class Prior(NamedTuple):
@@ -128,13 +135,17 @@ def random_key(state: State) -> Any:
     return jax.random.fold_in(jax.random.wrap_key_data(state.key, impl="threefry2x32"), state.sweeps)
 
 
-def sweep(data: Data, prior: Prior, state: State, *, expanded: bool) -> tuple[State, Any]:
+def sweep(data: Data, prior: Prior, state: State, *, expanded: bool, binary: bool = False) -> tuple[State, Any]:
     """Draw everything once, each given all others; also the share of the trees' moves that were accepted.
+
+    Of a binary outcome the normal values behind it come first, and the noise is known.
 
     The coefficients are drawn jointly, and after either forest, so that the average effect and the intercept need not
     wait for each other.
     """
     keys = jax.random.split(random_key(state), 5)
+    if binary:
+        data = data._replace(outcome=_behind(keys[4], data, state))
     before = residual(data, state)
     trees, after, moved = kernel.sweep(keys[0], data.prognostic, state.prognostic, before, state.precision)
     state = state._replace(prognostic=trees, level=state.level + (before - after))
@@ -152,7 +163,8 @@ def sweep(data: Data, prior: Prior, state: State, *, expanded: bool) -> tuple[St
     # the kernel moves every row's residual by its tree, also where its weight is 0: this is t at all rows
     state = state._replace(effect=trees, deviation=state.deviation + (before - after))
     state = _line(keys[3], data, prior, state, expanded=expanded)
-    state = _noise(keys[4], data, prior, state)
+    if not binary:
+        state = _noise(keys[4], data, prior, state)
     accepted = (moved.accepted + also.accepted) / jnp.maximum(moved.proposed + also.proposed, 1)
     return state._replace(sweeps=state.sweeps + 1), accepted.astype(jnp.float32)
 
@@ -203,6 +215,27 @@ def _given_information(information: Any, score: Any, drawn: Any) -> Any:
     return jnp.stack([found[i] for i in range(size)])
 
 
+def _behind(key: Any, data: Data, state: State) -> Any:
+    """Draw the normal value behind each binary outcome, less the offset: above 0 for an outcome of 1, below for 0."""
+    intercept, average, scale = state.coefficients
+    mean = data.offset + intercept + state.level + data.coding * (average + scale * state.deviation)
+    side = 2.0 * data.outcome - 1.0
+    return side * (side * mean + _above(key, -side * mean)) - data.offset
+
+
+def _above(key: Any, least: Any) -> Any:
+    """Standard normal values above `least`, by inversion of the upper tail, which float32 tells to 11 standard deviations.
+
+    Past that the tail is exponential to one part in a hundred, Abramowitz and Stegun (1964), equation 26.2.12.
+    """
+    to_inside, to_far = jax.random.split(key)
+    # the middle of what float32 tells apart: 0 would be infinitely far out
+    share = jax.random.uniform(to_inside, least.shape, jnp.float32) + _HALF_A_STEP
+    inside = -jax.scipy.special.ndtri(share * jax.scipy.special.ndtr(-jnp.minimum(least, _FAR)))
+    outside = least + jax.random.exponential(to_far, least.shape, jnp.float32) / jnp.maximum(least, _FAR)
+    return jnp.where(least > _FAR, outside, jnp.maximum(inside, least))
+
+
 def _noise(key: Any, data: Data, prior: Prior, state: State) -> State:
     """Draw the precision 1 / sigma^2 ~ Gamma, given the weighted squares of the residual."""
     left = residual(data, state)
@@ -212,8 +245,10 @@ def _noise(key: Any, data: Data, prior: Prior, state: State) -> State:
     return state._replace(precision=drawn / (prior.rate + squares / 2.0))
 
 
-@functools.partial(jax.jit, static_argnames=("expanded", "rows"))
-def advance(data: Data, prior: Prior, states: State, sweeps: Any, *, expanded: bool, rows: bool) -> tuple[State, Draw]:
+@functools.partial(jax.jit, static_argnames=("expanded", "binary", "rows"))
+def advance(
+    data: Data, prior: Prior, states: State, sweeps: Any, *, expanded: bool, binary: bool, rows: bool
+) -> tuple[State, Draw]:
     """Run several chains, stepped together, and keep a state after each so many sweeps.
 
     Parameters
@@ -225,8 +260,8 @@ def advance(data: Data, prior: Prior, states: State, sweeps: Any, *, expanded: b
     sweeps
         (kept,), int32: sweeps before each state that is kept; 0 keeps the one before again. Burn-in is a large number in
         the first place: one program serves it and what follows.
-    expanded
-        Whether the scale is drawn.
+    expanded, binary
+        Whether the scale is drawn, and the outcome is binary.
     rows
         Whether mu and t at the rows are kept.
 
@@ -245,7 +280,7 @@ def advance(data: Data, prior: Prior, states: State, sweeps: Any, *, expanded: b
 
         def one(carried: tuple[State, Any], count: Any) -> tuple[tuple[State, Any], Draw]:
             def again(_: Any, now: tuple[State, Any]) -> tuple[State, Any]:
-                return sweep(data, prior, now[0], expanded=expanded)
+                return sweep(data, prior, now[0], expanded=expanded, binary=binary)
 
             state, acceptance = jax.lax.fori_loop(0, count, again, carried)
             fits = (state.level, state.deviation) if rows else ((), ())

@@ -59,7 +59,7 @@ def of_chain(drawn: gibbs.Draw, chain: int, count: int, n: int, resolved: Resolv
     )
 
 
-def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts]) -> ForestDraws:
+def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts], *, binary: bool) -> ForestDraws:
     """Join the pieces of all chains, as far as the shortest of them went."""
     shared = min(len(one) for one in parts)
     parts = [one[:shared] for one in parts]
@@ -81,6 +81,7 @@ def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts]
         prognostic_cuts=cuts[0],
         effect_cuts=cuts[1],
         centre=resolved.centre,
+        binary=binary,
         prognostic_at_rows=level,
         effect_at_rows=deviation,
     )

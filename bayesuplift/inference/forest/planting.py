@@ -36,7 +36,8 @@ def planted(
     n = len(rows.outcome)
     padding = padded(n) - n
     coding = np.pad(rows.treated - resolved.centre, (0, padding))
-    outcome = np.pad((rows.outcome - resolved.location) / resolved.spread, (0, padding))
+    standardised = rows.outcome if rows.binary else (rows.outcome - resolved.location) / resolved.spread
+    outcome = np.pad(standardised, (0, padding))
     weight = np.pad(np.ones(n) if rows.weight is None else rows.weight, (0, padding))
     with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
         (prognostic, first), (effect, second) = (
@@ -67,6 +68,7 @@ def planted(
             effect=effect,
             degrees=jnp.float32(rows.within_degrees),
             squares=jnp.float32(rows.within_squares / resolved.spread**2),
+            offset=jnp.float32(resolved.location if rows.binary else 0.0),
         )
     return data, (first, second)
 

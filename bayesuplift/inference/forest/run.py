@@ -59,7 +59,7 @@ class Sampler:
         self._n = len(rows.outcome)
         many = self._n > _MANY_ROWS
         self._kept, self._burnt = (_WITH_MANY_ROWS, _WITH_MANY_ROWS) if many else (_KEPT, _BURNT)
-        self._expanded = prior.expanded
+        self._expanded, self._binary = prior.expanded, rows.binary
         self._resolved = resolve(prior, rows)
         self._cuts = cut(rows, prior)
         self._data, trees = planted(rows, prior, self._resolved, self._cuts)
@@ -134,7 +134,7 @@ class Sampler:
         counts = [min(self._kept, draws - done) for done in range(0, draws, self._kept)]
         pieces = [np.where(np.arange(self._kept) < count, thin, 0).astype(np.int32) for count in counts]
         parts = self._run(pieces, counts, at_rows=at_rows, progress=progress)
-        return joined(parts, self._resolved, self._cuts)
+        return joined(parts, self._resolved, self._cuts, binary=self._binary)
 
     def _set(self, states: gibbs.State) -> None:
         with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
@@ -178,7 +178,7 @@ class Sampler:
         self, states: gibbs.State, sweeps: NDArray[np.int32], *, at_rows: bool
     ) -> tuple[gibbs.State, gibbs.Draw]:
         with jax.enable_x64(False):  # noqa: FBT003 -- each thread has its own
-            options = {"expanded": self._expanded, "rows": at_rows}
+            options = {"expanded": self._expanded, "binary": self._binary, "rows": at_rows}
             found = gibbs.advance(self._data, self._numbers, states, jnp.asarray(sweeps), **options)
             return jax.block_until_ready(found)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
 from bayesuplift.data.causal_rows import CausalRows
 from bayesuplift.errors import ArgumentError, listed
@@ -12,12 +12,15 @@ from bayesuplift.priors.forest import ForestPrior
 
 _NOISE_DEGREES: Final = 3.0
 _NOISE_TAIL: Final = 0.1
-_NUMBERS: Final = ("location", "intercept_sd", "prognostic_sd", "average_sd", "effect_sd", "noise_sd")
+_SCALES: Final = ("intercept_sd", "prognostic_sd", "average_sd", "effect_sd")
+_NUMBERS: Final = ("location", *_SCALES, "noise_sd")
 
 
 @dataclass(frozen=True)
 class Resolved:
     """What the prior says on the outcome's scale, and how the outcome is standardised.
+
+    Of a binary outcome all of it is about the normal value behind it, whose standard deviation is 1.
 
     Attributes
     ----------
@@ -50,11 +53,17 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
     ArgumentError
         A number of the prior is left out.
     """
-    stated = {name: getattr(prior, name) for name in _NUMBERS}
+    stated = {name: getattr(prior, name) for name in _NUMBERS if not (rows.binary and name == "noise_sd")}
     missing = [name for name, value in stated.items() if value is None]
     if missing:
         raise ArgumentError(f"the prior leaves out {listed(missing)}; resolve it for the data first")
     weight = np.ones(len(rows.outcome)) if rows.weight is None else rows.weight
+    centre = {"treated": 0.0, "centred": float(weight @ rows.treated / weight.sum()), "halves": 0.5}[prior.coding]
+    if rows.binary:
+        location = float(norm.ppf(stated["location"]))
+        slope = float(norm.pdf(location))  # a small change of the value behind is the probability's over this
+        scales = {name: stated[name] / slope for name in _SCALES}
+        return Resolved(location=location, spread=1.0, centre=centre, **scales, noise_shape=1.0, noise_rate=1.0)
     mean = weight @ rows.outcome / weight.sum()
     spread = float(np.sqrt(weight @ (rows.outcome - mean) ** 2 / weight.sum()))
     tail = float(chi2.ppf(_NOISE_TAIL, _NOISE_DEGREES))
@@ -62,11 +71,8 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
         location=stated["location"],
         # only rounding depends on it: the prior is stated in the outcome's units
         spread=spread if spread > 0.0 else stated["noise_sd"],
-        centre={"treated": 0.0, "centred": float(weight @ rows.treated / weight.sum()), "halves": 0.5}[prior.coding],
-        intercept_sd=stated["intercept_sd"],
-        prognostic_sd=stated["prognostic_sd"],
-        average_sd=stated["average_sd"],
-        effect_sd=stated["effect_sd"],
+        centre=centre,
+        **{name: stated[name] for name in _SCALES},
         noise_shape=_NOISE_DEGREES / 2.0,
         noise_rate=stated["noise_sd"] ** 2 * tail / 2.0,
     )

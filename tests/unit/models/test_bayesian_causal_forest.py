@@ -1,6 +1,7 @@
 """The causal forest as a fit: the same tree of draws as every model's, and the same from its file."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
 import bayesuplift as bu
 from bayesuplift.data.experiment import Experiment
@@ -141,6 +143,69 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_others() -> None:
     assert not np.isin(other["posterior"]["sd"], one["posterior"]["sd"]).any()
 
 
+@functools.cache
+def visits() -> tuple[Experiment, np.ndarray]:
+    """A binary outcome whose rate treatment raises by 25 points where recency is small, and by 5 elsewhere."""
+    rng = np.random.default_rng(seed_of("visits of a forest"))
+    size = 2000
+    recency, history = rng.integers(1, 13, size), rng.gamma(2.0, 1.0, size)
+    treated = rng.integers(0, 2, size)
+    effect = np.where(recency <= 4, 0.25, 0.05)
+    rate = 0.2 + 0.02 * np.minimum(history, 5.0) + treated * effect
+    table = pd.DataFrame({"arm": treated, "visit": rng.random(size) < rate, "recency": recency, "history": history})
+    read = bu.read_experiment(
+        table, arm="arm", control=0, outcome="visit", kind="binary", covariates=["recency", "history"]
+    )
+    return read, effect
+
+
+@functools.cache
+def fitted_visits(*, shuffled: bool = False) -> xr.DataTree:
+    """One fit of visits; of outcomes that belong to other units, where they are shuffled."""
+    given, _ = visits()
+    order = np.random.default_rng(seed_of("shuffled")).permutation(len(given)) if shuffled else np.arange(len(given))
+    given = replace(given, outcome=given.outcome[order])
+    return bu.fit("bayesian_causal_forest", given, seed=seed_of("visits"), prior=SMALL, **LENGTH)
+
+
+def test_effects_on_a_rate_are_near_the_truth_in_points() -> None:
+    truth = visits()[1]
+
+    def error(tree: xr.DataTree) -> float:
+        return float(np.sqrt(((bu.cate(tree).mean(("chain", "draw")).to_numpy()[:, 0] - truth) ** 2).mean()))
+
+    tree = fitted_visits()
+    assert error(tree) < 0.75 * truth.std() < error(fitted_visits(shuffled=True))
+    means = tree["posterior"]["mean_outcome"]
+    assert 0.0 < float(means.min()) < float(means.max()) < 1.0
+    average = bu.ate(tree)
+    assert abs(float(average.mean()) - truth.mean()) < 4.0 * float(average.std())
+    np.testing.assert_allclose(average, tree["posterior"]["average_effect"].to_numpy(), atol=1e-6)
+    assert "sd" not in tree["posterior"]
+
+
+def test_the_prior_of_a_rate_is_stated_in_points() -> None:
+    units = Units.of(visits()[0])
+    found = ForestPrior().resolved(units)
+    rate = visits()[0].outcome.mean()
+    assert found.location == pytest.approx(rate, abs=1e-3)
+    assert found.effect_sd == pytest.approx(0.5 * norm.pdf(norm.ppf(rate)), rel=1e-2)
+    assert found.noise_sd is None
+    with pytest.raises(ArgumentError, match="leave it out"):
+        ForestPrior(noise_sd=1.0).resolved(units)
+    with pytest.raises(ArgumentError, match="give a rate within"):
+        ForestPrior(location=1.5).resolved(units)
+
+
+def test_stored_trees_give_the_rates_of_the_fit(tmp_path: Path) -> None:
+    tree, (given, _) = fitted_visits(), visits()
+    bu.save(tree, tmp_path / "visits.nc")
+    table = pd.DataFrame({name: values[:4] for name, values in given.covariates.items()})
+    there = bu.predict(bu.load(tmp_path / "visits.nc"), table, seed=1)["posterior"]["mean_outcome"]
+    seen = tree["posterior"]["mean_outcome"].isel(unit=slice(4))
+    np.testing.assert_allclose(there.to_numpy(), seen.to_numpy(), atol=1e-5)
+
+
 def test_a_decision_is_made_on_units() -> None:
     choice = bu.choose_arm(fitted(), threshold_of_caring=0.05)
     assert choice.verdict.name in {"CHOOSE", "INVALID"}  # a run as short as a test's may not have converged
@@ -154,27 +219,22 @@ def test_one_draw_in_so_many_is_kept_where_units_are_many(monkeypatch: pytest.Mo
     assert tree["sample_stats"].attrs["kept_one_in"] == 2
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"propensity": None}, "their propensity is not known"),
-        ({"kind": "binary"}, "is for continuous outcomes; 'spend' is binary"),
-    ],
-)
-def test_what_a_forest_cannot_answer_is_refused(options: dict[str, Any], said: str) -> None:
-    table, _ = world()
-    if options.pop("kind", "") == "binary":
-        given = bu.read_experiment(
-            table.assign(spend=(table["spend"] > 8) * 1),
-            arm="arm",
-            control="control",
-            outcome="spend",
-            kind="binary",
-            covariates=COVARIATES,
-        )
-    else:
-        given = experiment(table, **options)
-    with pytest.raises(ArgumentError, match=said):
+def test_units_that_were_not_dealt_at_random_need_their_propensity() -> None:
+    with pytest.raises(ArgumentError, match="their propensity is not known"):
+        bu.fit("bayesian_causal_forest", experiment(world()[0], propensity=None), seed=1, prior=SMALL, **LENGTH)
+
+
+def test_another_kind_of_outcome_is_refused() -> None:
+    table = world()[0]
+    given = bu.read_experiment(
+        table.assign(spend=table["spend"].abs()),
+        arm="arm",
+        control="control",
+        outcome="spend",
+        kind="revenue",
+        covariates=COVARIATES,
+    )
+    with pytest.raises(ArgumentError, match="is for continuous, binary outcomes; 'spend' is revenue"):
         bu.fit("bayesian_causal_forest", given, seed=1, prior=SMALL, **LENGTH)
 
 
