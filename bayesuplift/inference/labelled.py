@@ -10,7 +10,7 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.contrasts import contrasts_of
 from bayesuplift.data.design import Design
 from bayesuplift.data.units import Units
-from bayesuplift.dims import CHAIN, COVARIATE, DRAW, LEVEL, MEAN_OUTCOME, OTHER, PRIOR, TERM, TREATMENT
+from bayesuplift.dims import CHAIN, COVARIATE, DRAW, LEVEL, MEAN_OUTCOME, OTHER, PRIOR, TERM, TREATMENT, UNIT
 from bayesuplift.inference.density import Data, sites_of
 from bayesuplift.spec import Given, ModelSpec
 
@@ -42,7 +42,7 @@ def labelled(spec: ModelSpec, data: Data, observed: Given, prior: Any, sites: Ma
 
 
 def alternatives(posterior: xr.Dataset, drawn: Mapping[str, np.ndarray], priors: Mapping[str, Any]) -> xr.Dataset:
-    """The group of draws under other priors: `mean_outcome` (prior, chain, draw, [segment], arm).
+    """The group of draws under other priors: `mean_outcome` (prior, chain, draw, [segment], arm), averaged over units.
 
     Parameters
     ----------
@@ -53,9 +53,10 @@ def alternatives(posterior: xr.Dataset, drawn: Mapping[str, np.ndarray], priors:
     priors
         All priors by name.
     """
-    dims = posterior[MEAN_OUTCOME].dims[2:]
+    dims = tuple(dim for dim in posterior[MEAN_OUTCOME].dims[2:] if dim != UNIT)
     values = np.stack(list(drawn.values()))
-    coords = {k: v for k, v in posterior[MEAN_OUTCOME].coords.items() if k not in (CHAIN, DRAW)}
+    kept = posterior[MEAN_OUTCOME].coords.items()
+    coords = {k: v for k, v in kept if k not in (CHAIN, DRAW) and UNIT not in v.dims}
     return xr.Dataset(
         {
             MEAN_OUTCOME: ((PRIOR, CHAIN, DRAW, *dims), values),

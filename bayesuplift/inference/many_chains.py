@@ -1,6 +1,7 @@
 """Draws of any registered NumPyro program by many short chains: their warm-up, and what is kept of them."""
 
 import functools
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bayesuplift.dims import ALTERNATIVES, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SAMPLE_STATS
+from bayesuplift.dims import ALTERNATIVES, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SAMPLE_STATS, UNIT
 from bayesuplift.inference.density import Data
 from bayesuplift.inference.labelled import alternatives, labelled
 from bayesuplift.inference.reparametrised import prepared, reparametrised
@@ -25,6 +26,9 @@ Array = NDArray[np.float64]
 _FIRST_STEP_SIZE: Final = 0.2
 _KEPT_SAMPLERS: Final = 16
 _ACCEPTANCE: Final = {False: np.asarray(0.85), True: np.asarray(0.97)}
+_AT_ONCE: Final = 2**24
+"""Numbers of mean outcomes that are averaged at once."""
+
 _DRAWS_OF_OTHERS: Final = 75  # of a chain, under each other prior of a sensitivity table
 
 
@@ -44,7 +48,8 @@ def sample(
     """Draw from the posterior under the stated prior, the first of `priors`; and, fewer draws, under each of the others.
 
     `careful` takes smaller steps, for posteriors whose curvature varies so much that the usual ones diverge. Where mean
-    outcomes of all draws at all units would take more than 1 GB, one draw in so many is kept, as by `nuts.sample`.
+    outcomes of all draws at all units would take more than 1 GB, one draw in so many is kept, as by `nuts.sample`; under
+    the other priors averages over units are all that is kept.
 
     Returns
     -------
@@ -64,6 +69,9 @@ def sample(
             walk = Walk(sampler, key, observed, numbers, chains=chains, bar=bar, careful=careful)
             walk.warm_up(warmup)
             kept = walk.draw(length)
+            if name != stated and UNIT in observed.sizes:
+                found[name] = kept, {MEAN_OUTCOME: walk.averages(kept.position)}
+                continue
             every = one_in(chains, length, observed.sizes)
             found[name] = kept, walk.sites(kept.position[every - 1 :: every])
         kept, sites = found.pop(stated)
@@ -132,6 +140,16 @@ class Walk:
         """Sites and deterministics (chain, draw, ...) of positions (draw, chain, coordinate)."""
         found = self._sampler.sites(positions, self._data, self._prior, layout=self._layout)
         return {name: np.asarray(values) for name, values in found.items()}
+
+    def averages(self, positions: Array) -> Array:
+        """Mean outcomes averaged over the units, (chain, draw, arm), of positions (draw, chain, coordinate).
+
+        Made for a few draws at a time, since those of all units at once would not fit.
+        """
+        draws, chains = positions.shape[:2]
+        size = max(1, _AT_ONCE // (chains * math.prod(self._data.sizes.values())))
+        parts = [self.sites(positions[low : low + size])[MEAN_OUTCOME].mean(axis=2) for low in range(0, draws, size)]
+        return np.concatenate(parts, axis=1)
 
     def _piece(self, *, learning: float) -> Piece:
         # a posterior that is normal in these coordinates turns by a right angle in pi / 2, the mean of these
