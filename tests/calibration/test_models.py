@@ -13,6 +13,8 @@ from tests.support.catalogue import NAMES
 from tests.support.worlds import seed_of
 
 WORLDS = 80
+HELD = tuple(name for name in NAMES if name not in {"partial_pooling_count", "partial_pooling_normal"})
+"""Not these two: their predictor is that of the pooled rates and amounts, and `make calibrate` takes them."""
 
 
 @functools.cache
@@ -21,23 +23,23 @@ def calibrated(name: str) -> tuple[Worlds, Sites]:
     return worlds, fitted_worlds(name, worlds, engines(name)[0])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HELD)
 def test_ranks_of_the_truth_are_uniform(name: str) -> None:
     assert rejected(*calibrated(name)) == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HELD)
 def test_intervals_hold_the_truth_as_often_as_they_say(name: str) -> None:
     assert off(coverage(*calibrated(name))) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HELD)
 def test_intervals_of_half_the_width_are_caught(name: str) -> None:
     worlds, draws = calibrated(name)
     assert off(coverage(worlds, FAULTS["too sure"](name, worlds, engines(name)[0], draws)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HELD)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_posterior_with_a_fault_is_rejected(name: str, fault: str) -> None:
     worlds, draws = calibrated(name)
