@@ -5,10 +5,6 @@ from pathlib import Path
 
 import pytest
 
-# Tests compile for longer than they run: a quarter of the whole suite's time. Set before JAX is imported, here and in the
-# processes that tests start.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
-
 from tests.support.spark import spark_is_here
 
 ROOT = Path(__file__).resolve().parent.parent
