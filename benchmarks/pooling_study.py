@@ -92,7 +92,7 @@ def rates(scenario: Scenario, design: Cells, generator: np.random.Generator) -> 
     return np.concatenate([control, treated], axis=1)
 
 
-def world(scenario: Scenario, design: Cells, number: int) -> dict[str, float]:
+def world(scenario: Scenario, design: Cells, number: int, draws: int) -> dict[str, float]:
     """What one world says: coverage, errors, and whether the draws can be trusted."""
     generator = np.random.default_rng([SEED, number])
     treatments = [k for k, arm in enumerate(design.design.arms) if arm != design.design.control]
@@ -106,7 +106,7 @@ def world(scenario: Scenario, design: Cells, number: int) -> dict[str, float]:
         replace(design, statistics=statistics_),
         seed=number,
         engine="hmc",
-        draws=DRAWS,
+        draws=draws,
         sensitivity=False,
         progress=False,
     )
@@ -179,13 +179,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Coverage and error of pooled effects in simulated worlds.")
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--draws", type=int, default=DRAWS, help="draws of each of 32 chains")
     parser.add_argument("--write", action="store_true", help="write the table into benchmarks/README.md")
     options = parser.parse_args()
     design = visits()
     rows = []
     for name in options.only:
         start = time.perf_counter()
-        rows.append(row(SCENARIOS[name], [world(SCENARIOS[name], design, k) for k in range(options.worlds)]))
+        rows.append(
+            row(SCENARIOS[name], [world(SCENARIOS[name], design, k, options.draws) for k in range(options.worlds)])
+        )
         seconds = (time.perf_counter() - start) / options.worlds
         print(f"{name}: {seconds:.2f} s a world", rows[-1], flush=True)
     text = table(HEADER, rows)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -94,29 +95,33 @@ class Units:
         experiment = self.experiment
         return triangular(self.standardised, experiment.outcome, experiment.arm, len(self.design.arms))
 
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Coordinates: the arms, the units, and the segment factors of these."""
+        names = self.experiment.unit
+        units = np.arange(len(self.experiment)) if names is None else names
+        factors = {factor_name(name): (UNIT, np.asarray(levels)) for name, levels in self.experiment.segments.items()}
+        return {ARM: list(self.design.arms), UNIT: units, **factors}
+
     @cached_property
     def statistics(self) -> xr.Dataset:
-        """`n` (arm), `projection` (arm, component) and `residual_sum_of_squares` (arm) of `regression`.
-
-        Units and their segment factors are coordinates.
-        """
-        found, names = self.regression, self.experiment.unit
-        labels = np.arange(len(self.experiment)) if names is None else names
-        factors = {factor_name(name): (UNIT, np.asarray(levels)) for name, levels in self.experiment.segments.items()}
+        """`n` (arm), `projection` (arm, component) and `residual_sum_of_squares` (arm) of `regression`, with `labels`."""
+        found = self.regression
         return xr.Dataset(
             {
                 N: (ARM, found.n),
                 "projection": ((ARM, COMPONENT), found.projection),
                 "residual_sum_of_squares": (ARM, found.residual),
             },
-            coords={ARM: list(self.design.arms), UNIT: labels, **factors},
+            coords=self.labels,
         )
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of arms, outcomes and coded covariates in the order of the units, in hexadecimal."""
+        """SHA-256 of arms, outcomes, coded covariates and propensities in the order of the units, in hexadecimal."""
         facts = {"outcome": self.outcome, "kind": self.kind, "arms": self.design.arms, "coding": self.coding.to_json()}
         digest = hashlib.sha256(json.dumps(facts, ensure_ascii=False, sort_keys=True).encode())
-        for part in (self.experiment.arm.astype(np.int64), self.experiment.outcome, self.columns):
+        known = [] if self.experiment.propensity is None else [self.experiment.propensity]
+        for part in (self.experiment.arm.astype(np.int64), self.experiment.outcome, self.columns, *known):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()

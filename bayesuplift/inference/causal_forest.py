@@ -64,23 +64,20 @@ def sample(
     with jax_session(), tqdm(total=chains * (warmup + draws), desc="sampling", disable=hidden, file=sys.stderr) as bar:
         sampler = Sampler(rows, prior, seed=seed, chains=chains)
         sampler.burn_in(warmup, bar.update)
-        kept = sampler.draw(max(draws // every, 1), thin=every, progress=bar.update)
+        kept = sampler.draw(draws // every, thin=every, progress=bar.update)
     index = {CHAIN: np.arange(kept.shape[0]), DRAW: np.arange(kept.shape[1])}
     assert kept.prognostic_at_rows is not None
     assert kept.effect_at_rows is not None
-    labels = units.statistics.coords
-    treatment = [arm for arm in units.design.arms if arm != units.design.control]
-    control = units.design.index(units.design.control)
-    means = _by_arm(kept, kept.prognostic_at_rows, kept.effect_at_rows, control)
+    means = _by_arm(kept, kept.prognostic_at_rows, kept.effect_at_rows)
     average = means.mean(axis=2, dtype=np.float64)
     posterior = xr.Dataset(
         {
             MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), means),
-            "average_effect": ((CHAIN, DRAW, TREATMENT), average[..., [1 - control]] - average[..., [control]]),
+            "average_effect": ((CHAIN, DRAW, TREATMENT), average[..., 1:] - average[..., :1]),
             **({} if kept.binary else {"sd": ((CHAIN, DRAW), kept.sigma)}),
             **_inclusion(kept, units),
         },
-        coords={**index, **labels, TREATMENT: treatment, COVARIATE: list(units.coding.names)},
+        coords={**index, **units.labels, TREATMENT: list(units.design.treatments), COVARIATE: list(units.coding.names)},
     )
     stats = xr.Dataset(
         {"acceptance_rate": ((CHAIN, DRAW), kept.acceptance)},
@@ -119,25 +116,20 @@ def predicted_by_trees(posterior: xr.DataTree, units: Any, *, unit: str | None) 
     labels, columns, propensity = coded_units(
         units, coding, unit=unit, propensity=PROPENSITY if with_propensity else None
     )
-    arms = posterior[POSTERIOR].to_dataset()[ARM]
-    check_fits(len(labels), kept.average.size * arms.size)
-    prognostic = columns if propensity is None else np.column_stack([columns, propensity])
-    control = [str(arm) for arm in arms.to_numpy()].index(str(posterior.attrs["control"]))
-    found = _by_arm(kept, kept.prognostic_at(prognostic), kept.effect_at(columns), control)
     draws = posterior[POSTERIOR].to_dataset()
+    check_fits(len(labels), kept.average.size * draws.sizes[ARM])
+    prognostic = columns if propensity is None else np.column_stack([columns, propensity])
+    found = _by_arm(kept, kept.prognostic_at(prognostic), kept.effect_at(columns))
     coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: labels}
-    return xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords), {
-        "predicted_units": len(labels)
-    }
+    predicted = xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
+    return predicted, {"predicted_units": len(labels)}
 
 
-def _by_arm(
-    kept: ForestDraws, level: NDArray[np.float32], effect: NDArray[np.float32], control: int
-) -> NDArray[np.float32]:
-    """Mean outcome (chain, draw, unit, arm) from mu and tau, (chain, draw, unit) each."""
+def _by_arm(kept: ForestDraws, level: NDArray[np.float32], effect: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean outcome (chain, draw, unit, arm), the control first, from mu and tau, (chain, draw, unit) each."""
     found = np.empty((*level.shape, 2), dtype=np.float32)
-    found[..., control] = level - np.float32(kept.centre) * effect
-    found[..., 1 - control] = found[..., control] + effect
+    found[..., 0] = level - np.float32(kept.centre) * effect
+    found[..., 1] = found[..., 0] + effect
     return ndtr(found, out=found) if kept.binary else found
 
 

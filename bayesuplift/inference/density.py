@@ -66,8 +66,7 @@ def _design(cells: Cells) -> Given:
 
 def _treated(data: Cells | Units) -> np.ndarray:
     """Which arm is which treatment, (arm, treatment), 1 or 0."""
-    arms = data.design.arms
-    return np.eye(len(arms))[:, [k for k, arm in enumerate(arms) if arm != data.design.control]]
+    return np.eye(len(data.design.arms))[:, 1:]  # the control stands first
 
 
 def conditioned(spec: ModelSpec) -> Program:

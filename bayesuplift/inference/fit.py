@@ -11,7 +11,7 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.data.units import Units
-from bayesuplift.dims import ARM, CONSTANT_DATA, COVARIATE, OBSERVED_DATA, SEGMENT, UNIT, Kind
+from bayesuplift.dims import ARM, CONSTANT_DATA, COVARIATE, OBSERVED_DATA, SEGMENT, UNIT, Kind, N
 from bayesuplift.errors import ArgumentError, FrameTypeError, check_whole, listed
 from bayesuplift.inference import conjugate, direct, many_chains, nuts
 from bayesuplift.inference.density import Data
@@ -107,7 +107,7 @@ def fit(
         if engine == "hmc":
             markov |= {"sensitivity": sensitivity, "careful": careful}
         groups = _groups(spec, data, priors, engine, markov)
-        groups[OBSERVED_DATA] = _observed(data)
+        groups[OBSERVED_DATA] = _observed(spec, data)
         if constant := _constants(data):
             groups[CONSTANT_DATA] = xr.Dataset(constant)
         told |= {diagnostics.SUPERCHAINS: SUPERCHAINS} if engine == "hmc" else {}
@@ -189,8 +189,12 @@ def engines(model: str) -> list[Engine]:
     return [*own, "nuts"]
 
 
-def _observed(data: Data) -> xr.Dataset:
-    """The statistics that were conditioned on, and what the amounts' tail is checked against."""
+def _observed(spec: ModelSpec, data: Data) -> xr.Dataset:
+    """The statistics that were conditioned on, and what the amounts' tail is checked against; of forests units by arm."""
+    if spec.forest:
+        assert isinstance(data, Units)
+        n = np.bincount(data.experiment.arm, minlength=len(data.design.arms))
+        return xr.Dataset({N: (ARM, n)}, coords=data.labels)
     if isinstance(data, Cells) and data.quantiles is not None:
         return data.statistics.assign(quantile=data.quantiles)
     return data.statistics

@@ -8,7 +8,6 @@ import xarray as xr
 
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.contrasts import contrasts_of
-from bayesuplift.data.design import Design
 from bayesuplift.data.units import Units
 from bayesuplift.dims import CHAIN, COVARIATE, DRAW, LEVEL, MEAN_OUTCOME, OTHER, PRIOR, TERM, TREATMENT, UNIT
 from bayesuplift.inference.density import Data, sites_of
@@ -26,7 +25,7 @@ def labelled(spec: ModelSpec, data: Data, observed: Given, prior: Any, sites: Ma
     """
     coords: dict[Any, Any] = {**data.statistics.coords}
     if isinstance(data, Units):
-        coords |= {COVARIATE: list(data.coding.names), TREATMENT: _treatments(data.design)}
+        coords |= {COVARIATE: list(data.coding.names), TREATMENT: list(data.design.treatments)}
     elif spec.factors:
         coords |= _labels_of_design(data)
     variables = {}
@@ -70,11 +69,6 @@ def _labels_of_design(data: Data) -> dict[str, Any]:
     """Labels of what a pooled predictor has beside segments and arms."""
     assert isinstance(data, Cells)
     coded = contrasts_of(data)
-    treatments = _treatments(data.design)
+    treatments = list(data.design.treatments)
     others = {OTHER: treatments} if len(treatments) > 1 else {}  # one treatment has nothing to be correlated with
     return {TERM: list(coded.terms), LEVEL: list(coded.levels), TREATMENT: treatments, **others}
-
-
-def _treatments(design: Design) -> list[str]:
-    """All arms but the control."""
-    return [arm for arm in design.arms if arm != design.control]

@@ -12,8 +12,8 @@ from bayesuplift.inference.predict_units import predicted_units
 from bayesuplift.inference.regression_coordinates import REGRESSIONS
 from bayesuplift.posterior.schema import assemble, validate
 
-_FORESTS: Final = ("bayesian_causal_forest",)
-"""Models whose posteriors hold trees."""
+_OF_TREES: Final = ("bayesian_causal_forest",)
+"""Models whose posteriors hold their trees; the register, which knows them too, is not filled where a posterior is read."""
 
 
 @translated("the table")
@@ -72,12 +72,12 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
         group, told = predicted_segments(posterior, rows, seed=seed)
     elif model in REGRESSIONS:
         group, told = predicted_units(posterior, rows, unit=unit)
-    elif model in _FORESTS:
+    elif model in _OF_TREES:
         from bayesuplift.inference import causal_forest  # noqa: PLC0415 -- its kernel is slow to import
 
         group, told = causal_forest.predicted_by_trees(posterior, rows, unit=unit)
     else:
-        known = [*POOLED_MEANS, *sorted(REGRESSIONS), *_FORESTS]
+        known = [*POOLED_MEANS, *sorted(REGRESSIONS), *_OF_TREES]
         raise PosteriorError(
             f"new segments and units are predicted by {listed(known)}; this posterior is from '{model}'"
         )

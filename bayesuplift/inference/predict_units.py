@@ -44,7 +44,7 @@ def predicted_units(posterior: xr.DataTree, units: Any, *, unit: str | None) -> 
             f"are made"
         )
     labels, columns, _ = coded_units(units, Coding.from_json(posterior.attrs["coding"]), unit=unit)
-    arms, control = draws[ARM].to_numpy(), posterior.attrs["control"]
+    arms = draws[ARM].to_numpy()
     check_fits(len(labels), draws.sizes[CHAIN] * draws.sizes[DRAW] * len(arms))
     standardised = (columns - constants["covariate_mean"].to_numpy()) / constants["covariate_sd"].to_numpy()
     own = draws["prognostic"].transpose(CHAIN, DRAW, COVARIATE).to_numpy()
@@ -52,11 +52,8 @@ def predicted_units(posterior: xr.DataTree, units: Any, *, unit: str | None) -> 
     average = draws["average_effect"].transpose(CHAIN, DRAW, TREATMENT).to_numpy()
     level = draws["base"].to_numpy()[..., None] + own @ standardised.T
     found = np.repeat(level[..., None], len(arms), axis=-1)
-    treatments = draws[TREATMENT].to_numpy().tolist()
-    for place, arm in enumerate(arms.tolist()):
-        if arm != control:
-            k = treatments.index(arm)
-            found[..., place] += average[..., k, None] + changed[:, :, k] @ standardised.T
+    for k in range(draws.sizes[TREATMENT]):  # the control stands first among the arms of a fit
+        found[..., k + 1] += average[..., k, None] + changed[:, :, k] @ standardised.T
     coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: labels}
     predicted = xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
     return predicted, {"predicted_units": len(labels)}

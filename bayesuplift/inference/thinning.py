@@ -15,13 +15,29 @@ LARGEST: Final = 2**27
 LARGEST_PREDICTION: Final = 2**28
 """Numbers of mean outcomes that a prediction makes at once."""
 
+_FEWEST: Final = 4  # draws of a chain
+
 KEPT_ONE_IN: Final = "kept_one_in"
 """Attribute of `sample_stats`: of how many draws one was kept."""
 
 
 def one_in(chains: int, draws: int, sizes: Mapping[str, int]) -> int:
-    """Of how many draws one is kept, for mean outcomes of these sizes; 1 where all fit."""
-    return -(-chains * draws * math.prod(sizes.values()) // LARGEST)
+    """Of how many draws one is kept, for mean outcomes of these sizes; 1 where all fit.
+
+    Raises
+    ------
+    ArgumentError
+        So few would be left of each chain that none could be judged.
+    """
+    each = math.prod(sizes.values())
+    every = -(-chains * draws * each // LARGEST)
+    if every > 1 and draws // every < _FEWEST:
+        raise ArgumentError(
+            f"mean outcomes of {' x '.join(f'{size:,} {name}s' for name, size in sizes.items())} leave room for "
+            f"{LARGEST // each:,} draws, too few for {chains} chains; fit a random sample of the units, and predict the "
+            f"rest"
+        )
+    return every
 
 
 def thinned(values: NDArray[np.generic], every: int) -> NDArray[np.generic]:

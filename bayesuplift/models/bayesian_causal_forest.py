@@ -48,7 +48,7 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
         )
     return CausalRows(
         outcome=experiment.outcome,
-        treated=(experiment.arm != design.index(design.control)).astype(np.float64),
+        treated=experiment.arm.astype(np.float64),  # the control stands first
         prognostic=prognostic,
         moderators=units.columns,
         binary=units.kind == "binary",

@@ -60,22 +60,11 @@ def world(*, expanded: bool, weight: np.ndarray | None = None, effect_weight: np
     own, coding = generator.uniform(0.3, 3.0, ROWS), np.tile([-0.3, 0.7], ROWS // 2)
     bins[0] = np.minimum(bins[0], ROWS - NONE - 1)
     own[-NONE:] = coding[-NONE:] = 0.0
-    own_for_effects = own * coding**2
-    prognostic, first = kernel.plant(
-        bins,
-        cuts,
-        PROGNOSTIC,
-        weights=own if weight is None else weight,
-        leaf_sd=PROGNOSTIC_SD / np.sqrt(PROGNOSTIC.trees),
-        padding=NONE,
-    )
-    effect, second = kernel.plant(
-        bins,
-        cuts,
-        EFFECT,
-        weights=own_for_effects if effect_weight is None else effect_weight,
-        leaf_sd=EFFECT_SD / np.sqrt(EFFECT.trees),
-        padding=NONE,
+    weight = own if weight is None else weight
+    effect_weight = own * coding**2 if effect_weight is None else effect_weight
+    (prognostic, first), (effect, second) = (
+        kernel.plant(bins, cuts, shape, weights=weights, leaf_sd=sd / np.sqrt(shape.trees), padding=NONE)
+        for shape, weights, sd in ((PROGNOSTIC, weight, PROGNOSTIC_SD), (EFFECT, effect_weight, EFFECT_SD))
     )
     size = 3 if expanded else 2
     outcome, times, precisions = (jnp.asarray(one, jnp.float32) for one in (np.zeros(ROWS), coding, own))

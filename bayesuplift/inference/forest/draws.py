@@ -1,6 +1,5 @@
 """Draws of a causal forest: kept, stored, and evaluated at any rows."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesuplift.dims import CHAIN, DRAW
-from bayesuplift.errors import ArgumentError, PosteriorError
+from bayesuplift.errors import PosteriorError
 from bayesuplift.inference.forest.binning import Cuts
 from bayesuplift.inference.forest.packed import Forest
 
@@ -79,21 +78,6 @@ class ForestDraws:
         values *= self.scale[:, :, None].astype(np.float32)
         values += self.average[:, :, None].astype(np.float32)
         return values
-
-    def blocks(
-        self, prognostic: Array, moderators: Array, most_bytes: int = 2**28
-    ) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.float32]]]:
-        """Yield rows, mu(x) and tau(x) of as many rows at a time as their draws fit into `most_bytes`."""
-        prognostic, moderators = (np.asarray(one, dtype=np.float64) for one in (prognostic, moderators))
-        if len(prognostic) != len(moderators):
-            raise ArgumentError(
-                f"{len(prognostic)} rows of covariates and {len(moderators)} of moderators; give the same"
-            )
-        each = 8 * self.average.size
-        size = max(1, most_bytes // each)
-        for low in range(0, len(prognostic), size):
-            among = slice(low, min(low + size, len(prognostic)))
-            yield among, self.prognostic_at(prognostic[among]), self.effect_at(moderators[among])
 
     def to_dataset(self) -> xr.Dataset:
         """Everything but what was kept at the rows, for a netCDF file."""

@@ -1,5 +1,7 @@
 """Units with their covariates coded as numbers, and what a regression needs of their outcomes."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,10 +27,9 @@ TABLE = pd.DataFrame(
 COVARIATES = ["recency", "channel", "newbie"]
 
 
-def experiment(table: pd.DataFrame = TABLE, covariates: list[str] = COVARIATES) -> Experiment:
-    return bu.read_experiment(
-        table, arm="arm", control="a", outcome="spend", kind="continuous", covariates=covariates, unit="customer"
-    )
+def experiment(table: pd.DataFrame = TABLE, covariates: list[str] = COVARIATES, **options: str) -> Experiment:
+    roles: dict[str, Any] = {"arm": "arm", "control": "a", "outcome": "spend", "unit": "customer"} | options
+    return bu.read_experiment(table, kind="continuous", covariates=covariates, **roles)
 
 
 def test_numbers_stay_and_text_becomes_a_column_a_level() -> None:
@@ -136,6 +137,8 @@ def test_an_arm_of_fewer_units_than_coefficients_says_nothing_of_the_rest() -> N
 def test_the_fingerprint_sees_every_number_and_no_name_of_a_unit() -> None:
     one = Units.of(experiment()).fingerprint
     assert Units.of(experiment(TABLE.assign(customer=list("abcdefg")))).fingerprint == one
+    known = [Units.of(experiment(TABLE.assign(chance=p), propensity="chance")).fingerprint for p in (0.5, 0.6)]
+    assert len({one, *known}) == 3
     for changed in (
         TABLE.assign(recency=TABLE["recency"] + (TABLE.index == 3)),
         TABLE.assign(spend=TABLE["spend"] + 1e-9),

@@ -140,11 +140,3 @@ def test_stored_draws_predict_the_same(tmp_path: Path) -> None:
 def test_a_file_that_lacks_trees_is_refused() -> None:
     with pytest.raises(PosteriorError, match="effect_leaf"):
         ForestDraws.from_dataset(some_draws().to_dataset().drop_vars("effect_leaf"))
-
-
-def test_blocks_are_the_whole_in_parts() -> None:
-    draws, table = some_draws(), covariates(10, seed_of("blocks"))
-    parts = list(draws.blocks(table, table, most_bytes=8 * CHAINS * DRAWS * 3))
-    assert [part[0] for part in parts] == [slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 10)]
-    np.testing.assert_array_equal(np.concatenate([part[1] for part in parts], axis=-1), draws.prognostic_at(table))
-    np.testing.assert_array_equal(np.concatenate([part[2] for part in parts], axis=-1), draws.effect_at(table))

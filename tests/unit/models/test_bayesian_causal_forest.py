@@ -91,6 +91,7 @@ def test_the_tree_is_laid_out_as_every_models() -> None:
     assert tree.attrs["model"] == "bayesian_causal_forest"
     assert tree.attrs["prior"] == str(SMALL.resolved(Units.of(experiment(table))))
     assert "bartz" in tree.attrs["versions"]
+    assert tree["observed_data"]["n"].to_numpy().tolist() == table["arm"].value_counts()[["control", "offer"]].tolist()
     assert tree["posterior"]["prognostic_inclusion"].dims == ("chain", "draw", "covariate")
     assert tree["posterior"]["propensity_inclusion"].dims == ("chain", "draw")
 
@@ -217,6 +218,9 @@ def test_one_draw_in_so_many_is_kept_where_units_are_many(monkeypatch: pytest.Mo
     tree = bu.fit("bayesian_causal_forest", experiment(world()[0]), seed=2, prior=SMALL, **LENGTH | {"draws": 25})
     assert tree["posterior"].sizes["draw"] == 12
     assert tree["sample_stats"].attrs["kept_one_in"] == 2
+    monkeypatch.setattr(thinning, "LARGEST", UNITS * 2 * 4 * 3)
+    with pytest.raises(ArgumentError, match=r"600 units x 2 arms leave room for 12 draws.*predict the rest"):
+        bu.fit("bayesian_causal_forest", experiment(world()[0]), seed=2, prior=SMALL, **LENGTH)
 
 
 def test_units_that_were_not_dealt_at_random_need_their_propensity() -> None:
