@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 NUTPIE := .venv-nutpie
+FORESTS := .venv-forests
+CAUSALLIB := benchmarks/files/causallib-0.10.0-py3-none-any.whl
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS := .ci/constraints-$(VERSION).txt
 # PySpark is 450 MB, and of no use without a Java to start.
 SPARK = $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 && echo --group spark)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check setup bench bench-pooling study-pooling calibrate pins clean
+.PHONY: help demo test check setup bench bench-pooling bench-forests study-pooling calibrate pins clean
 
 help:
 	@echo "make demo       install what the package needs and decide a real e-mail test (out/demo/report.html)"
@@ -20,6 +22,7 @@ help:
 	@echo "make calibrate  the full calibration of every model; writes models/*/reference.json"
 	@echo "make bench      the tables of benchmarks/README.md, rivals included"
 	@echo "make bench-pooling  samplers of the pooled model against PyMC's and nutpie's; study-pooling: coverage"
+	@echo "make bench-forests  causal forests against stochtree, bartz, causalml and econml: hours; stopped, it goes on from there"
 	@echo "make pins       resolve the constraints files again"
 
 $(CONSTRAINTS):
@@ -71,6 +74,18 @@ $(NUTPIE)/.ready: benchmarks/requirements-nutpie.txt
 bench-pooling: $(VENV)/.test $(NUTPIE)/.ready
 	$(BIN)/python -m benchmarks.partial_pooling
 
+$(FORESTS)/.ready: benchmarks/requirements-forests.txt
+	test -x $(FORESTS)/bin/python || $(PYTHON) -m venv $(FORESTS)
+	$(FORESTS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# Ten data sets of a public challenge are read from this wheel, which is not installed: it asks for pandas below 3.
+$(CAUSALLIB):
+	$(PIP:install=download) --no-deps --dest $(@D) causallib==0.10.0
+
+bench-forests: $(VENV)/.test $(FORESTS)/.ready $(CAUSALLIB)
+	$(BIN)/python -m benchmarks.causal_forest --final --write
+
 study-pooling: $(VENV)/.test
 	nice -n 10 $(BIN)/python -m benchmarks.pooling_study --write
 
@@ -83,4 +98,4 @@ pins: $(VENV)/.runtime
 	done
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(NUTPIE) out dist
+	rm -rf $(VENV) $(BENCH) $(NUTPIE) $(FORESTS) out dist

@@ -68,6 +68,9 @@ class AnalysisFile:
             prior=outcome.prior if own or outcome.prior is not None else shared.prior,
             seed=shared.seed,
             engine=outcome.engine if own or outcome.engine is not None else shared.engine,
+            chains=outcome.chains if own or outcome.chains is not None else shared.chains,
+            draws=outcome.draws if own or outcome.draws is not None else shared.draws,
+            warmup=outcome.warmup if own or outcome.warmup is not None else shared.warmup,
             prob=shared.prob,
         )
 
@@ -125,9 +128,9 @@ def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFi
     sections = {key: _section(f"[{key}]", kind, content[key]) for key, kind in _SECTIONS.items() if key in content}
     parsed = tuple(_section(f"[[outcome]] {i + 1}", OutcomeSection, one) for i, one in enumerate(outcomes))
     data = sections["data"]
-    if data.trials is not None and (data.unit is not None or data.covariates):
+    if data.trials is not None and (data.unit is not None or data.propensity is not None or data.covariates):
         raise AnalysisError(
-            "[data]: unit and covariates are columns of unit rows; with trials, a row holds statistics of many"
+            "[data]: unit, propensity and covariates are columns of unit rows; with trials, a row holds statistics of many"
         )
     for one in parsed:
         _check_columns(one, by_cell=data.trials is not None)
@@ -188,6 +191,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "engine": get_args(EngineName),
 }
 _LARGEST_SEED = 2**63 - 1
+_WHOLE = {"seed": (0, _LARGEST_SEED), "chains": (1, 1_000), "draws": (4, 1_000_000), "warmup": (1, 1_000_000)}
 _LISTS = ("segments", "covariates")
 _MONEY = {"value_per_outcome": "outcome", "cost_per_unit": "arm"}
 _NUMBERS = ("threshold_of_caring", "rope", "prob")
@@ -225,7 +229,7 @@ def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901, PLR0911, PLR
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise AnalysisError(f"{where} = {value!r}; expected {_EXPECTED[tuple]}")
         return tuple(value)
-    expected = float if key in _NUMBERS else bool if key in _FLAGS else int if key == "seed" else str
+    expected = float if key in _NUMBERS else bool if key in _FLAGS else int if key in _WHOLE else str
     if not _is(value, expected):
         raise AnalysisError(f"{where} = {value!r}; expected {_EXPECTED[expected]}")
     least, most = _RANGES.get(key, (-math.inf, math.inf))
@@ -233,8 +237,9 @@ def _value(where: str, key: str, value: Any) -> Any:  # noqa: C901, PLR0911, PLR
         raise AnalysisError(f"{where} = {value!r}; expected a number from {least:g}, to {most:g}")
     if key == "prob" and value in (least, most):
         raise AnalysisError(f"{where} = {value!r}; expected a probability strictly between 0 and 1")
-    if key == "seed" and not 0 <= value <= _LARGEST_SEED:
-        raise AnalysisError(f"{where} = {value}; expected a whole number from 0 to {_LARGEST_SEED}")
+    fewest, largest = _WHOLE.get(key, (0, 0))
+    if expected is int and not fewest <= value <= largest:
+        raise AnalysisError(f"{where} = {value}; expected a whole number from {fewest} to {largest}")
     if expected is str and not value:
         raise AnalysisError(f"{where} is empty")
     return float(value) if expected is float else value

@@ -10,7 +10,7 @@ from bayesuplift.estimands.value import Economics
 
 Role = Literal["primary", "secondary", "guardrail"]
 ROLES: tuple[Role, ...] = get_args(Role)
-EngineName = Literal["closed_form", "direct", "hmc", "nuts"]
+EngineName = Literal["closed_form", "direct", "gibbs", "hmc", "nuts"]
 MODELS: Mapping[Kind, str] = {
     "binary": "beta_binomial",
     "continuous": "normal",
@@ -32,10 +32,14 @@ class DataSection:
         Column of the arms, and the label of the reference.
     trials
         Column of units, where the table holds statistics of cells; each row of the table is one unit otherwise.
-    segments, covariates
-        Columns to report on, and columns whose missingness is compared between arms.
+    segments
+        Columns to report on.
+    covariates
+        Columns that a model of units sees; their missingness is compared between arms, whatever the model.
     unit
-        Column that names the unit, for the search for duplicates.
+        Column that names the unit, for the search for duplicates and, of a model of units, for the labels of effects.
+    propensity
+        Column of P(treatment | covariates), for tables of two arms.
     assignment
         "randomized" or "observational".
     intended_split
@@ -49,6 +53,7 @@ class DataSection:
     segments: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
     unit: str | None = None
+    propensity: str | None = None
     assignment: Assignment = "randomized"
     intended_split: Mapping[str, float] | None = None
 
@@ -78,7 +83,9 @@ class OutcomeSection:
     prior
         Table of the prior's numbers; what it leaves out is the default.
     engine
-        "closed_form", "direct", "hmc" or "nuts", if not `[model]`'s.
+        "closed_form", "direct", "gibbs", "hmc" or "nuts", if not `[model]`'s.
+    chains, draws, warmup
+        Number of chains, of draws of each, and of steps before them, if not `[model]`'s.
     exposure
         Column of each unit's exposure, for counts.
     covariate
@@ -97,6 +104,9 @@ class OutcomeSection:
     model: str | None = None
     prior: Mapping[str, Any] | None = None
     engine: EngineName | None = None
+    chains: int | None = None
+    draws: int | None = None
+    warmup: int | None = None
     exposure: str | None = None
     covariate: str | None = None
     statistics: Mapping[str, str] | None = None
@@ -115,7 +125,10 @@ class ModelSection:
     seed
         Makes the run repeatable.
     engine
-        "closed_form", "direct", "hmc" or "nuts", for outcomes without a model or an engine of their own.
+        "closed_form", "direct", "gibbs", "hmc" or "nuts", for outcomes without a model or an engine of their own.
+    chains, draws, warmup
+        Number of chains, of draws of each, and of steps before them (Markov chains only), for outcomes without a model of
+        their own; each is the engine's own where it is left out (see `fit`).
     prob
         Mass of the intervals.
     """
@@ -124,7 +137,15 @@ class ModelSection:
     prior: Mapping[str, Any] | None = None
     seed: int = 1
     engine: EngineName | None = None
+    chains: int | None = None
+    draws: int | None = None
+    warmup: int | None = None
     prob: float = 0.95
+
+    @property
+    def length(self) -> dict[str, int | None]:
+        """Chains, draws and warm-up, as `fit` takes them."""
+        return {"chains": self.chains, "draws": self.draws, "warmup": self.warmup}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ CLOSED_FORM: Final = "closed_form"
 PRIOR_SENSITIVITY: Final = "prior_sensitivity"
 ALTERNATIVES: Final = "alternatives"
 FORESTS: Final = "forests"
+POSITION: Final = "position"
 
 MEAN_OUTCOME: Final = "mean_outcome"
 N: Final = "n"

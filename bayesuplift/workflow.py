@@ -1,9 +1,8 @@
 """The whole path in one call: read, check, fit, decide, report."""
 
 import os
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,29 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
+from bayesuplift.analysis_data import cells_of, data_checks, read_noted, read_outcome
 from bayesuplift.analysis_file import AnalysisFile, prior_of, read_analysis
-from bayesuplift.analysis_sections import OutcomeSection
+from bayesuplift.analysis_sections import ModelSection, OutcomeSection
 from bayesuplift.data.cells import Cells
-from bayesuplift.data.checks import Check, checks_of, duplicates, missingness, randomization
-from bayesuplift.data.readers import read_cells, read_counts
+from bayesuplift.data.checks import Check, randomization
+from bayesuplift.data.experiment import Experiment
 from bayesuplift.decisions.choice import Standards, choose_arm
-from bayesuplift.dims import POSTERIOR, TERM
-from bayesuplift.errors import AnalysisError, BayesupliftError, DataWarning, UnreadableFileError, listed
+from bayesuplift.dims import POSTERIOR, SEGMENT, TERM
+from bayesuplift.errors import AnalysisError, BayesupliftError, UnreadableFileError, listed
 from bayesuplift.estimands.grouped import grouped
+from bayesuplift.estimands.projection_curves import effect_curves
+from bayesuplift.estimands.projection_tree import effect_tree
+from bayesuplift.estimands.subgroups import subgroups
 from bayesuplift.files import folder_within
 from bayesuplift.inference.fit import Engine, engines, fit, model_for
 from bayesuplift.posterior.predictive import predictive_check
 from bayesuplift.posterior.storage import save
 from bayesuplift.report.content import OutcomeResult, Report, Segmentation
+from bayesuplift.report.explanation import Explanation
 from bayesuplift.report.render import write_report
+from bayesuplift.spec import ModelSpec, registered
 
+_MOST_SEGMENTS = 1_000  # of units, whose effects are summarized one by one
 FILES = ("posterior.nc", "result.json", "report.md", "report.html")
 
 
@@ -53,18 +59,19 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
     analysis = read_analysis(path)
     fits = {outcome.name: _fit_of(analysis, outcome) for outcome in analysis.outcomes}
     notes: list[str] = []
-    cells = {outcome.name: _noted(analysis, outcome, notes) for outcome in analysis.outcomes}
-    first = next(iter(cells.values()))
+    data = {
+        outcome.name: read_noted(analysis, outcome, notes, by_unit=fits[outcome.name].by_unit)
+        for outcome in analysis.outcomes
+    }
+    first = cells_of(next(iter(data.values())))
     _check_costs(analysis, first)
-    checks = _data_checks(analysis, first)
-    steps = len(cells) * (1 + len(analysis.data.segments))
+    checks = data_checks(analysis, first)
+    steps = len(data) * (1 + len(analysis.data.segments))
     results = []
     with tqdm(total=steps, desc="fitting", unit="fit", disable=None if progress is None else not progress) as bar:
         for position, outcome in enumerate(analysis.outcomes):
-            seeds = _seeds(analysis.model.seed, position)
-            own, left_out = _decide(
-                analysis, outcome, cells[outcome.name], fits[outcome.name], checks=checks, seeds=seeds, bar=bar
-            )
+            run = _Run(fits[outcome.name], seeds=_seeds(analysis.model.seed, position), progress=progress, bar=bar)
+            own, left_out = _decide(analysis, outcome, data[outcome.name], run, checks=checks)
             results.append(own)
             notes += left_out
     units = int(first.n.sum())
@@ -101,11 +108,11 @@ def write_results(folder: str | os.PathLike[str], report: Report) -> list[Path]:
 def check(path: str | os.PathLike[str]) -> list[Check]:
     """Read the data of an analysis file and check them; fit nothing."""
     analysis = read_analysis(path)
-    for outcome in analysis.outcomes:
-        _fit_of(analysis, outcome)
-    cells = [_read(analysis, outcome) for outcome in analysis.outcomes]
-    _check_costs(analysis, cells[0])
-    return [randomization(analysis.data.assignment), *_data_checks(analysis, cells[0])]
+    by_unit = [_fit_of(analysis, outcome).by_unit for outcome in analysis.outcomes]
+    data = [read_outcome(analysis, one, by_unit=units) for one, units in zip(analysis.outcomes, by_unit, strict=True)]
+    first = cells_of(data[0])
+    _check_costs(analysis, first)
+    return [randomization(analysis.data.assignment), *data_checks(analysis, first)]
 
 
 def output_folder(path: str | os.PathLike[str]) -> Path:
@@ -126,71 +133,42 @@ def _seeds(seed: int, outcome: int) -> Iterator[int]:
         yield int(stream.spawn(1)[0].generate_state(1)[0])
 
 
-def _noted(analysis: AnalysisFile, outcome: OutcomeSection, notes: list[str]) -> Cells:
-    """Read one outcome's cells; keep for the report what reading warns of, and warn of it still."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        cells = _read(analysis, outcome)
-    for one in caught:
-        if issubclass(one.category, DataWarning):
-            notes.append(str(one.message))
-        warnings.warn(one.message, one.category, stacklevel=3)
-    return cells
-
-
-def _read(analysis: AnalysisFile, outcome: OutcomeSection) -> Cells:
-    data = analysis.data
-    shared: dict[str, Any] = {
-        "arm": data.arm,
-        "control": data.control,
-        "segments": list(data.segments),
-        "assignment": data.assignment,
-        "intended_split": data.intended_split,
-    }
-    column = outcome.column or outcome.name
-    if data.trials is None:
-        cells = read_cells(
-            analysis.data_path,
-            outcome=column,
-            kind=outcome.kind,
-            unit=data.unit,
-            exposure=outcome.exposure,
-            covariate=outcome.covariate,
-            **shared,
-        )
-        return cells if column == outcome.name else replace(cells, outcome=outcome.name)
-    if outcome.kind == "binary" and outcome.statistics is None:
-        return read_counts(analysis.data_path, trials=data.trials, successes=column, outcome=outcome.name, **shared)
-    named = {"n": data.trials}
-    if outcome.column is not None:
-        named["value" if outcome.kind == "count" else "total"] = outcome.column
-    return Cells.from_table(
-        analysis.data_path,
-        kind=outcome.kind,
-        outcome=outcome.name,
-        statistics=named | dict(outcome.statistics or {}),
-        covariate=outcome.covariate,
-        **shared,
-    )
-
-
 @dataclass(frozen=True)
 class _Fit:
-    """Model, prior and engine of one outcome, and whether the model pools over segments."""
+    """Model, prior, engine and length of one outcome's fit; whether the model pools, and whether it sees single units."""
 
     model: str
     prior: Any
     engine: Engine | None
+    length: dict[str, int | None]
     pools: bool
+    by_unit: bool
+
+
+@dataclass(frozen=True)
+class _Run:
+    """How one outcome is fitted: what is fitted to it, with which seeds, and where progress is shown."""
+
+    of: _Fit
+    seeds: Iterator[int]
+    progress: bool | None
+    bar: Any
+
+    def fitted(self, data: Cells | Experiment, seed: int) -> xr.DataTree:
+        """Fit the model; one that sees units takes its time, and shows how far it is."""
+        shown = self.progress if self.of.by_unit else False
+        options: dict[str, Any] = {"prior": self.of.prior, "engine": self.of.engine, **self.of.length}
+        posterior = fit(self.of.model, data, seed=seed, progress=shown, **options)
+        self.bar.update()
+        return posterior
 
 
 def _fit_of(analysis: AnalysisFile, outcome: OutcomeSection) -> _Fit:
     """What is fitted to an outcome; refused before any data are read where it does not exist."""
     section = analysis.model_of(outcome)
-    assert section.name is not None, "every kind of outcome has a model"
-    spec = model_for(section.name, outcome=outcome.name, kind=outcome.kind)
-    name = spec.name  # one word of the user's may stand for a model of each kind
     where = f"[[outcome]] {outcome.name}"
+    spec = _spec_of(analysis, outcome, section, where)
+    name = spec.name  # one word of the user's may stand for a model of each kind
     if "covariate_total" in spec.needs and outcome.covariate is None:
         raise AnalysisError(f'{where}: model {name!r} adjusts for a covariate; name its column: covariate = "..."')
     if outcome.covariate is not None and "covariate_total" not in spec.needs:
@@ -202,7 +180,27 @@ def _fit_of(analysis: AnalysisFile, outcome: OutcomeSection) -> _Fit:
     prior = prior_of(type(spec.default_prior), section.prior, f"{where} prior of {name}")
     if section.engine is not None and section.engine not in engines(name):
         raise AnalysisError(f"{where}: engine = {section.engine!r}; model {name!r} has {listed(engines(name))}")
-    return _Fit(name, prior, section.engine, pools=spec.pools)
+    return _Fit(name, prior, section.engine, section.length, pools=spec.pools, by_unit=spec.data == "units")
+
+
+def _spec_of(analysis: AnalysisFile, outcome: OutcomeSection, section: ModelSection, where: str) -> ModelSpec:
+    """The model of an outcome, if it describes outcomes of its kind in a table such as this one."""
+    assert section.name is not None, "every kind of outcome has a model"
+    spec = registered().get(section.name)
+    if spec is None or spec.data != "units":
+        return model_for(section.name, outcome=outcome.name, kind=outcome.kind)
+    if outcome.kind not in spec.outcomes:
+        raise AnalysisError(f"{where} is {outcome.kind}; model {spec.name!r} is for {listed(spec.outcomes)} outcomes")
+    if analysis.data.trials is not None:
+        raise AnalysisError(
+            f"{where}: model {spec.name!r} sees units one by one, and with [data] trials a row holds statistics of many; "
+            f"give a table of units"
+        )
+    if not analysis.data.covariates:
+        raise AnalysisError(
+            f"{where}: model {spec.name!r} asks what effects depend on; name its columns: [data] covariates = [...]"
+        )
+    return spec
 
 
 def _check_costs(analysis: AnalysisFile, cells: Cells) -> None:
@@ -213,28 +211,8 @@ def _check_costs(analysis: AnalysisFile, cells: Cells) -> None:
             economics.costs(cells.design.arms, cells.design.control)
 
 
-def _data_checks(analysis: AnalysisFile, cells: Cells) -> list[Check]:
-    data = analysis.data
-    checks = checks_of(cells)
-    if data.trials is not None:
-        return checks
-    columns = [*data.covariates]
-    if analysis.checks.missingness and columns:
-        checks.append(missingness(analysis.data_path, arm=data.arm, columns=columns))
-    if data.unit is not None:
-        checks.append(duplicates(analysis.data_path, unit=data.unit))
-    return checks
-
-
 def _decide(
-    analysis: AnalysisFile,
-    outcome: OutcomeSection,
-    cells: Cells,
-    chosen: _Fit,
-    *,
-    checks: list[Check],
-    seeds: Iterator[int],
-    bar: Any,
+    analysis: AnalysisFile, outcome: OutcomeSection, data: Cells | Experiment, run: _Run, *, checks: list[Check]
 ) -> tuple[OutcomeResult, list[str]]:
     """Fit and decide one outcome, overall and within the segments of every factor; and say which of these could not be."""
     options = Standards(
@@ -245,26 +223,22 @@ def _decide(
     )
     # The posterior repeats the check of the sample ratio on its own, so that it holds for a stored one, too.
     others = [check for check in checks if check.name != "sample_ratio"]
-
-    def fitted(part: Cells, seed: int) -> xr.DataTree:
-        posterior = fit(chosen.model, part, prior=chosen.prior, seed=seed, engine=chosen.engine, progress=False)
-        bar.update()
-        return posterior
-
+    cells = cells_of(data)
     # A model whose segments borrow from each other is decided on over all of them; others would only lose by the split.
-    posterior = fitted(cells if chosen.pools else cells.by(), next(seeds))
+    posterior = run.fitted(data if run.of.by_unit else cells if run.of.pools else cells.by(), next(run.seeds))
     choice = choose_arm(posterior, checks=others, **options)
-    # A term for every factor: this posterior speaks of each, and another fit would only let go of what the others teach.
-    of_factors = TERM in posterior[POSTERIOR].dims
-
-    def fitted_by(factor: str, seed: int) -> xr.DataTree:
-        if not of_factors:
-            return fitted(cells.by(factor), seed)
-        bar.update()
-        return grouped(posterior, by=factor, observed=cells.by(factor).statistics)
-
     segmentations, left_out = [], []
-    for factor, seed in zip(cells.factors, seeds, strict=False):
+    by_segment = None
+    if run.of.by_unit and cells.factors:
+        if cells.statistics.sizes[SEGMENT] <= _MOST_SEGMENTS:
+            by_segment = grouped(posterior, by=cells.factors, observed=cells.statistics)
+        else:
+            left_out.append(
+                f"{outcome.name}: {cells.statistics.sizes[SEGMENT]:,} segments are too many to be told one by one; effects "
+                f"are told by level of each factor, and by unit"
+            )
+    fitted_by = _fitted_by(posterior if by_segment is None else by_segment, cells, run)
+    for factor, seed in zip(cells.factors, run.seeds, strict=False):
         # A segment may hold what its model cannot be fitted to; the decision for everybody does not rest on it.
         try:
             by_factor = fitted_by(factor, seed)
@@ -273,12 +247,46 @@ def _decide(
             left_out.append(f"{outcome.name} by {factor} is left out: {refusal}")
         else:
             segmentations.append(found)
+    checked = analysis.checks.predictive and not run.of.by_unit
     result = OutcomeResult(
         posterior=posterior,
         choice=choice,
         role=outcome.role,
-        model_checks=predictive_check(posterior, cells, seed=next(seeds)) if analysis.checks.predictive else (),
+        model_checks=predictive_check(posterior, cells, seed=next(run.seeds)) if checked else (),
         segmentations=tuple(segmentations),
         economics=analysis.economics_of(outcome),
+        by_segment=by_segment,
+        observed=cells.by().statistics if run.of.by_unit else None,
+        explanations=_explained(posterior, data, analysis.model.prob, left_out) if isinstance(data, Experiment) else (),
     )
     return result, left_out
+
+
+def _explained(posterior: xr.DataTree, units: Experiment, prob: float, left_out: list[str]) -> tuple[Explanation, ...]:
+    """What the effects of each treatment depend on; and which summaries there are none of."""
+    found = []
+    for arm in units.design.treatments:
+        summaries: dict[str, Any] = {}
+        for name, summary in (("tree", effect_tree), ("curves", effect_curves), ("subgroups", subgroups)):
+            try:
+                summaries[name] = summary(posterior, units, arm=arm, prob=prob)
+            except BayesupliftError as refusal:
+                left_out.append(f"{units.outcome_name}, {name} of the effects of {arm} are left out: {refusal}")
+        if "tree" in summaries:
+            found.append(Explanation(arm, **summaries))
+    return tuple(found)
+
+
+def _fitted_by(posterior: xr.DataTree, cells: Cells, run: _Run) -> Callable[[str, int], xr.DataTree]:
+    """How the posterior over the levels of a factor is come by: averaged from the one there is, or fitted."""
+    # A term for every factor, or effects of every unit: this posterior speaks of each, and another fit would only let go of
+    # what the others teach.
+    of_factors = run.of.by_unit or TERM in posterior[POSTERIOR].dims
+
+    def fitted_by(factor: str, seed: int) -> xr.DataTree:
+        if not of_factors:
+            return run.fitted(cells.by(factor), seed)
+        run.bar.update()
+        return grouped(posterior, by=factor, observed=cells.by(factor).statistics)
+
+    return fitted_by

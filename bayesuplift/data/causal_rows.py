@@ -10,7 +10,7 @@ from bayesuplift.errors import ArgumentError, is_finite_number
 
 Array = NDArray[np.float64]
 
-_DIMENSIONS: Final = {"outcome": 1, "treated": 1, "prognostic": 2, "moderators": 2, "weight": 1}
+_DIMENSIONS: Final = {"outcome": 1, "arm": 1, "prognostic": 2, "moderators": 2, "weight": 1}
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class CausalRows:
     ----------
     outcome
         (n,): y; 0 or 1 where it is binary.
-    treated
-        (n,): 1 for a treated row, 0 for a control.
+    arm
+        (n,): position of each row's arm, from 0, the control; every arm has rows.
     prognostic
         (n, p): covariates of mu, the estimated propensity among them where assignment was not randomized.
     moderators
@@ -37,13 +37,14 @@ class CausalRows:
     """
 
     outcome: Array
-    treated: Array
+    arm: NDArray[np.intp]
     prognostic: Array
     moderators: Array
     weight: Array | None = None
     binary: bool = False
     within_degrees: float = 0.0
     within_squares: float = 0.0
+    groups: tuple[NDArray[np.intp], ...] = ()
 
     def __post_init__(self) -> None:
         n = len(np.atleast_1d(self.outcome))
@@ -51,8 +52,10 @@ class CausalRows:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _checked(name, value, n, dimensions))
-        if not np.isin(self.treated, (0.0, 1.0)).all() or np.ptp(self.treated) == 0.0:
-            raise ArgumentError("treated must be 0 for controls and 1 for treated rows, with rows of both")
+        object.__setattr__(self, "arm", _positions("arm", self.arm))
+        if not self.arm.size or (np.bincount(self.arm) == 0).any() or not self.arm.max():
+            raise ArgumentError("arms must count from 0, the control, with rows of each of at least two")
+        object.__setattr__(self, "groups", tuple(_positions("groups", one, n) for one in self.groups))
         if self.weight is not None and (self.weight <= 0.0).any():
             raise ArgumentError("a weight is 0 or negative; drop these rows, or give weights above 0")
         if self.binary and (not np.isin(self.outcome, (0.0, 1.0)).all() or self.weight is not None):
@@ -70,3 +73,10 @@ def _checked(name: str, value: Any, n: int, dimensions: int) -> Array:
     if not np.isfinite(found).all():
         raise ArgumentError(f"{name} holds missing or infinite values; fill or drop these rows first")
     return found
+
+
+def _positions(name: str, value: Any, n: int | None = None) -> NDArray[np.intp]:
+    found = np.asarray(value)
+    if found.ndim != 1 or (n is not None and len(found) != n) or (found != np.floor(found)).any() or (found < 0).any():
+        raise ArgumentError(f"{name} of shape {found.shape}: expected a whole number from 0 for every row")
+    return np.ascontiguousarray(found, dtype=np.intp)

@@ -100,6 +100,18 @@ class Experiment:
         values |= {"covariates": dict(self.covariates), "segments": dict(self.segments)}
         return type(self), tuple(values.values())
 
+    def with_propensity(self, propensity: ArrayLike) -> "Experiment":
+        """The same units with P(treatment | covariates) (unit,) of each; what was known of it before is replaced.
+
+        Raises
+        ------
+        ArgumentError
+            There are more than two arms.
+        DataError
+            There is not one number a unit, or one is not strictly between 0 and 1.
+        """
+        return replace(self, propensity=np.asarray(propensity, dtype=np.float64))
+
     def cells(self, segments: str | Iterable[str] | None = None, *, covariate: str | None = None) -> Cells:
         """Cells of these units, with their propensity where it is known, through the same aggregation as `read_cells`.
 

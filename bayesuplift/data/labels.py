@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,26 @@ def natural_order(labels: Iterable[str]) -> tuple[str, ...]:
     if any(value is None for value in numbers.values()):
         return tuple(sorted(distinct))
     return tuple(sorted(distinct, key=lambda text: (numbers[text], text)))
+
+
+def kind_of_labels(labels: Iterable[str]) -> Literal["numbers", "dates"] | None:
+    """What labels spell where all of them spell it: numbers, or dates written as ISO 8601 has them; else None.
+
+    >>> kind_of_labels(["10", "9.5"]), kind_of_labels(["2008-03-20"]), kind_of_labels(["10", "a"])
+    ('numbers', 'dates', None)
+    """
+    distinct = list(labels)
+    if all(_number(text) is not None for text in distinct):
+        return "numbers"
+    return "dates" if all(_is_date(text) for text in distinct) else None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def segment_label(levels: Mapping[str, str]) -> str:

@@ -1,5 +1,8 @@
 """Units that nothing was measured of yet: their covariates from a table, coded as when the model was fitted."""
 
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +14,40 @@ from bayesuplift.data.frames import collect_frame
 from bayesuplift.data.opening import opened
 from bayesuplift.data.propensity import propensity_faults
 from bayesuplift.data.validation import check_numeric, check_unit, diagnose, key_faults, number_faults
-from bayesuplift.errors import DataError
+from bayesuplift.errors import DataError, DataWarning, listed
+
+
+@dataclass(frozen=True)
+class CodedUnits:
+    """Units of a table.
+
+    Attributes
+    ----------
+    labels
+        (unit,): their names.
+    columns
+        (unit, column): the coded covariates.
+    propensity
+        (unit,): P(treatment | covariates); None where it was not asked for.
+    levels
+        (unit,) by factor: its levels, as text.
+    """
+
+    labels: NDArray[np.generic]
+    columns: NDArray[np.float64]
+    propensity: NDArray[np.float64] | None
+    levels: Mapping[str, NDArray[np.generic]]
 
 
 def coded_units(
-    source: Any, coding: Coding, *, unit: str | None = None, propensity: str | None = None
-) -> tuple[NDArray[np.generic], NDArray[np.float64], NDArray[np.float64] | None]:
-    """Labels (unit,), coded covariates (unit, column) and propensities (unit,), where asked for, of the rows of a table.
+    source: Any,
+    coding: Coding,
+    *,
+    unit: str | None = None,
+    propensity: str | None = None,
+    factors: Sequence[str] = (),
+) -> CodedUnits:
+    """Read the rows of a table as units.
 
     Parameters
     ----------
@@ -30,6 +60,8 @@ def coded_units(
         Column that names the unit; a unit that comes twice is refused. Without one, units are numbered from 0.
     propensity
         Column of P(treatment | covariates), strictly between 0 and 1.
+    factors
+        Columns of segment factors, compared as text.
 
     Raises
     ------
@@ -38,12 +70,18 @@ def coded_units(
     ColumnNotFoundError
         A covariate, or the propensity, has no column.
     DataError
-        A value is missing or no number, a unit comes twice, or there is no row.
+        A value is missing or no number, a unit comes twice, or there is no row; or there are so many that they would not
+        fit.
+
+    Warns
+    -----
+    DataWarning
+        Text has a level that was not seen when the model was fitted.
     """
     names = tuple(dict.fromkeys(column.covariate for column in coding.columns))
     texts = {column.covariate for column in coding.columns if column.level is not None}
     roles = {role: name for role, name in (("unit", unit), ("propensity", propensity)) if name is not None}
-    frame, schema = opened(source, roles, inputs=names)
+    frame, schema = opened(source, roles, inputs=tuple(dict.fromkeys([*names, *factors])))
     if unit is not None:
         check_unit(frame, unit)
     faults = []
@@ -56,11 +94,30 @@ def coded_units(
         else:
             check_numeric(frame, name, "covariate", schema[name])
             faults += number_faults(name, "covariate", schema[name])
+    faults += [fault for name in factors if name not in texts for fault in key_faults(name, "factor", schema[name])]
     diagnose(frame, faults)
-    table = collect_frame(frame.select(*dict.fromkeys([*names, *roles.values()])))
+    table = collect_frame(frame.select(*dict.fromkeys([*names, *factors, *roles.values()])))
     if not len(table):
         raise DataError("the table of units has no row.")
     covariates = {name: texts_of(table[name]) if name in texts else numbers_of(table[name]) for name in names}
+    _warn_of_unseen(coding, covariates)
     labels = np.arange(len(table)) if unit is None else units_of(table[unit])
     chance = None if propensity is None else numbers_of(table[propensity])
-    return labels, coding.apply(covariates), chance
+    return CodedUnits(labels, coding.apply(covariates), chance, {name: texts_of(table[name]) for name in factors})
+
+
+def _warn_of_unseen(coding: Coding, covariates: Mapping[str, NDArray[np.generic]]) -> None:
+    """Say which covariates have levels that no unit of the fit had, and what they are taken for."""
+    bases = {column.covariate: column.base for column in coding.columns}
+    for name, unseen in coding.unseen(covariates).items():
+        if not unseen.any():
+            continue
+        base = bases[name]
+        meaning = f"taken for '{base}'" if base is not None else "0 in each of its columns, none of the levels seen"
+        warnings.warn(
+            f"{int(unseen.sum()):,} of {len(unseen):,} units have a level of '{name}' that no unit had when the model was "
+            f"fitted ({listed(sorted(set(covariates[name][unseen].tolist())), 3)}): {meaning}. What is predicted of them "
+            f"rests on their other covariates.",
+            DataWarning,
+            stacklevel=3,
+        )

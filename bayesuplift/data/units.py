@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from bayesuplift.data.coding import Coding
 from bayesuplift.data.design import Design
 from bayesuplift.data.experiment import Experiment
+from bayesuplift.data.labels import natural_order
 from bayesuplift.data.least_squares import Triangular, triangular
 from bayesuplift.dims import ARM, COMPONENT, UNIT, Kind, N, factor_name
 from bayesuplift.errors import DataError
@@ -74,15 +76,20 @@ class Units:
     @cached_property
     def middle(self) -> NDArray[np.float64]:
         """Mean of each column (column,) over all units."""
-        return np.asarray(self.columns.mean(axis=0))
+        return np.ldexp(np.ldexp(self.columns, -self._exponent).mean(axis=0), self._exponent)
 
     @cached_property
     def spread(self) -> NDArray[np.float64]:
         """Standard deviation of each column (column,) over all units, 1 where they are all alike."""
-        found = self.columns.std(axis=0)
+        found = np.ldexp(np.ldexp(self.columns, -self._exponent).std(axis=0), self._exponent)
         # of equal numbers rounding leaves some 1e-17 over, which would be taken for a scale
         alike = np.ptp(self.columns, axis=0) == 0.0
-        return np.where(alike, 1.0, found)
+        return np.where(alike | (found == 0.0), 1.0, found)
+
+    @cached_property
+    def _exponent(self) -> NDArray[np.int32]:
+        """Power of 2 (column,) of the largest number of each column: squares of 1e300 or 1e-300 are not numbers."""
+        return np.frexp(np.maximum(self.columns.max(axis=0), -self.columns.min(axis=0)))[1]
 
     @cached_property
     def standardised(self) -> NDArray[np.float64]:
@@ -102,6 +109,16 @@ class Units:
         units = np.arange(len(self.experiment)) if names is None else names
         factors = {factor_name(name): (UNIT, np.asarray(levels)) for name, levels in self.experiment.segments.items()}
         return {ARM: list(self.design.arms), UNIT: units, **factors}
+
+    @cached_property
+    def levels(self) -> dict[str, tuple[list[str], NDArray[np.intp]]]:
+        """By segment factor that differs between units: its levels, and the position of each unit's among them."""
+        found = {}
+        for name, values in self.experiment.segments.items():
+            names = list(natural_order(map(str, pd.unique(values))))
+            if len(names) > 1:
+                found[factor_name(name)] = names, pd.Index(names).get_indexer(pd.Index(values.astype(str)))
+        return found
 
     @cached_property
     def statistics(self) -> xr.Dataset:

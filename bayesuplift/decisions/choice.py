@@ -14,7 +14,7 @@ from bayesuplift.decisions.proportions import check_options
 from bayesuplift.decisions.safeguards import own_checks
 from bayesuplift.decisions.sensitivity import prior_sensitivity
 from bayesuplift.decisions.verdict import Verdict, decide
-from bayesuplift.dims import KINDS, SEGMENT, Kind
+from bayesuplift.dims import ARM, CHAIN, DRAW, KINDS, MEAN_OUTCOME, POSTERIOR, SEGMENT, UNIT, Kind
 from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, is_finite_number, listed
 from bayesuplift.estimands.population import population_mean
 from bayesuplift.posterior.diagnostics import diagnose
@@ -143,7 +143,7 @@ def choose_arm(
             "EffectPrior.learned_from(posterior)"
         )
     control = arms(posterior).index(str(posterior.attrs["control"]))
-    draws = mean_outcome(posterior)
+    draws = compared(posterior)
     exact = is_closed_form(posterior) and SEGMENT not in draws.dims
     options = Contrast(control=control, higher_is_better=higher_is_better, rope=rope, prob=prob)
     overall = (
@@ -207,6 +207,15 @@ def choose_arm(
         standards=standards,
         weights=weights,
     )
+
+
+def compared(posterior: xr.DataTree) -> xr.DataArray:
+    """Draws of the mean outcome, (chain, draw, [segment], arm): of units their average is all that a decision needs."""
+    held = posterior[POSTERIOR].to_dataset()[MEAN_OUTCOME]
+    if UNIT not in held.dims:
+        return mean_outcome(posterior)
+    # added up in float64, one number at a time: a copy of the draws of all units would be twice as large as they are
+    return held.mean(UNIT, skipna=False, dtype=np.float64).transpose(CHAIN, DRAW, ARM)
 
 
 def _flat_in(posterior: xr.DataTree) -> str:

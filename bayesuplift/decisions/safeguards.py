@@ -3,7 +3,19 @@
 import xarray as xr
 
 from bayesuplift.data.checks import Check, randomization, sample_ratio
-from bayesuplift.dims import ARM, CHAIN, CONSTANT_DATA, DRAW, EXPOSURE, SEGMENT, TOTAL, N
+from bayesuplift.dims import (
+    ARM,
+    CHAIN,
+    CONSTANT_DATA,
+    DRAW,
+    EXPOSURE,
+    MEAN_OUTCOME,
+    POSTERIOR,
+    SEGMENT,
+    TOTAL,
+    UNIT,
+    N,
+)
 from bayesuplift.errors import listed
 from bayesuplift.estimands.population import population_mean
 from bayesuplift.posterior.schema import group, mean_outcome, observed_cells
@@ -23,7 +35,7 @@ def own_checks(posterior: xr.DataTree) -> list[Check]:
         return found
     n = observed[N].transpose(..., ARM)
     units = n.sum([dim for dim in n.dims if dim != ARM])
-    found += _empty_cells(n, units, pooled=posterior.attrs.get("pooled") == SEGMENT)
+    found += _empty_cells(n, units, pooled=_borrows(posterior))
     if not found:
         found += _drawn_apart(posterior, observed)
     if "positives" in observed and float(observed["positives"].sum()) == 0:
@@ -44,17 +56,24 @@ def own_checks(posterior: xr.DataTree) -> list[Check]:
     return found
 
 
+def _borrows(posterior: xr.DataTree) -> bool:
+    """Whether segments borrow from each other: pooled ones do, and averages of units whose effects are regularised."""
+    pooled = posterior.attrs.get("pooled")
+    return pooled == SEGMENT or (pooled == UNIT and "grouped_by" in posterior.attrs)
+
+
 def _drawn_apart(posterior: xr.DataTree, observed: xr.Dataset) -> list[Check]:
     """Arms that the priors of many small cells move by unlike amounts, in an average over segments that are not pooled.
 
     A prior worth a unit or two a cell weighs more in an arm with few units a cell than in one with many: the average of
     rates over segments then differs between arms that the data find alike. Fails above half a posterior standard deviation.
     """
-    draws = mean_outcome(posterior)
-    if SEGMENT not in draws.dims or "model" not in posterior.attrs or posterior.attrs.get("pooled") == SEGMENT:
+    dims = posterior[POSTERIOR].to_dataset()[MEAN_OUTCOME].dims
+    if SEGMENT not in dims or "model" not in posterior.attrs or _borrows(posterior):
         return []
     if not {SEGMENT, ARM} <= set(observed[N].dims) or TOTAL not in observed:
         return []
+    draws = mean_outcome(posterior)
     per = observed[EXPOSURE if EXPOSURE in observed else N]
     share = per.sum(ARM) / per.sum()
     of_data = (share * observed[TOTAL] / per).sum(SEGMENT)

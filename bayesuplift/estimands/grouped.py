@@ -1,4 +1,6 @@
-"""A posterior over segments as one over groups of them."""
+"""A posterior over segments or units as one over groups of them."""
+
+from collections.abc import Iterable
 
 import xarray as xr
 
@@ -10,33 +12,35 @@ from bayesuplift.posterior.schema import assemble
 _OF_THE_DRAWS = (PRIOR_SENSITIVITY, SAMPLE_STATS, CONSTANT_DATA)
 
 
-def grouped(posterior: xr.DataTree, *, by: str, observed: xr.Dataset) -> xr.DataTree:
-    """Posterior over the levels of a factor, each the average of its segments by their units.
+def grouped(posterior: xr.DataTree, *, by: str | Iterable[str], observed: xr.Dataset) -> xr.DataTree:
+    """Posterior over the levels of a factor, or of several crossed, each the average of its segments, or of its units.
 
     The draws are the same ones, so that what is said of a level agrees with what is said of its segments and of everybody.
 
     Parameters
     ----------
     posterior
-        A tree over segments that are made of factors.
+        A tree over segments that are made of factors, averaged by their units; or over units that have factors.
     by
-        The factor.
+        The factor, or several.
     observed
-        Statistics of the levels, (segment, arm), such as those of `cells.by(factor)`.
+        Statistics of the groups, (segment, arm), such as those of `cells.by(factor)`.
 
     Returns
     -------
     xarray.DataTree
-        Its `mean_outcome` is over (chain, draw, segment, arm), the segments being the levels; root attributes are the
-        posterior's, and `grouped_by` names the factor.
+        Its `mean_outcome` is over (chain, draw, segment, arm), the segments being the groups; root attributes are the
+        posterior's, and `grouped_by` names the factors.
 
     Raises
     ------
     FactorNotFoundError, PosteriorError
         As `gate`.
     """
-    means = gate(posterior, by=by, scale=MEAN_OUTCOME)
+    factors = [by] if isinstance(by, str) else list(by)
+    means = gate(posterior, by=factors, scale=MEAN_OUTCOME)
     means = means.drop_vars(N).drop_attrs().rename(MEAN_OUTCOME)
     groups = {name: posterior[name].to_dataset() for name in _OF_THE_DRAWS if name in posterior.children}
     groups |= {POSTERIOR: means.to_dataset(), OBSERVED_DATA: observed}
-    return assemble(groups, {**{str(name): value for name, value in posterior.attrs.items()}, "grouped_by": by})
+    attributes = {str(name): value for name, value in posterior.attrs.items()}
+    return assemble(groups, attributes | {"grouped_by": ", ".join(factors)})

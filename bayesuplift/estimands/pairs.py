@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesuplift.dims import ARM, CHAIN, DRAW, SEGMENT
+from bayesuplift.dims import ARM, CHAIN, DRAW, SEGMENT, UNIT
 from bayesuplift.errors import ArgumentError, listed
 from bayesuplift.estimands.summary import check_draws, equal_tails
 from bayesuplift.posterior.diagnostics import effective_draws, event_error, monte_carlo_error
@@ -130,7 +130,7 @@ def _largest(draws: xr.DataArray) -> xr.DataArray:
 
 
 def _multiplicity(effect: xr.DataArray) -> str:
-    if effect.attrs.get("pooled") == SEGMENT:
+    if effect.attrs.get("pooled") in {SEGMENT, UNIT}:
         return "The segments' effects are pooled: the comparisons, however many, need no further correction."
     return (
         "Nothing says that the segments' effects are pooled: among many comparisons some are far apart by chance, and no "

@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import ndtr
 from tqdm import tqdm
 
 from bayesuplift.data.coding import Coding
+from bayesuplift.data.labels import segment_label
 from bayesuplift.data.unit_table import coded_units
 from bayesuplift.data.units import Units
 from bayesuplift.dims import (
@@ -18,9 +18,12 @@ from bayesuplift.dims import (
     COVARIATE,
     DRAW,
     FORESTS,
+    LEVEL,
     MEAN_OUTCOME,
+    POSITION,
     POSTERIOR,
     SAMPLE_STATS,
+    TERM,
     TREATMENT,
     UNIT,
 )
@@ -29,6 +32,8 @@ from bayesuplift.inference.forest.draws import ForestDraws
 from bayesuplift.inference.forest.run import Sampler
 from bayesuplift.inference.session import jax_session
 from bayesuplift.inference.thinning import KEPT_ONE_IN, check_fits, one_in
+from bayesuplift.posterior.diagnostics import diagnose
+from bayesuplift.posterior.factors import as_called
 from bayesuplift.priors import ForestPrior
 from bayesuplift.spec import ModelSpec
 
@@ -45,49 +50,114 @@ def sample(
     chains: int,
     draws: int,
     warmup: int,
+    rounds: int,
     progress: bool | None,
+    position: xr.Dataset | None = None,
 ) -> dict[str, xr.Dataset]:
     """Draw from the posterior by Gibbs sampling; an interrupt from the keyboard keeps what all chains had drawn by then.
 
     Where mean outcomes of all draws at all units would take more than 1 GB, one draw in so many is kept, trees included.
 
+    Parameters
+    ----------
+    spec, units, prior
+        What is sampled.
+    seed, chains, draws, warmup
+        Of the run; draws and sweeps before them of each chain.
+    rounds
+        How often draws that fail a diagnostic may be drawn again: from where the chains are, with twice as many sweeps from
+        one to the next.
+    progress
+        Whether to show a progress bar; None where standard error is a terminal.
+    position
+        Where the chains of another run stood at its end: they go on from there, with their own random streams.
+
     Returns
     -------
     dict
         The groups `posterior`: `mean_outcome` (float32), `average_effect` over the units, `sd` of the noise where the
-        outcome is not binary, and how many decisions of each draw's trees ask for each covariate; `sample_stats`; and
-        `forests`, which `predicted_by_trees` reads.
+        outcome is not binary, how many decisions of each draw's trees ask for each covariate, what levels of segments add,
+        and the scales of these; `sample_stats`; `forests`, which `predicted_by_trees` reads; and `position`.
     """
     rows = spec.program(units, prior=prior)
     every = one_in(chains, draws, {UNIT: len(rows.outcome), ARM: len(units.design.arms)})
     hidden = None if progress is None else not progress
     with jax_session(), tqdm(total=chains * (warmup + draws), desc="sampling", disable=hidden, file=sys.stderr) as bar:
         sampler = Sampler(rows, prior, seed=seed, chains=chains)
+        if position is not None:
+            sampler.resume({str(name): one.to_numpy() for name, one in position.items()})
         sampler.burn_in(warmup, bar.update)
-        kept = sampler.draw(draws // every, thin=every, progress=bar.update)
-    index = {CHAIN: np.arange(kept.shape[0]), DRAW: np.arange(kept.shape[1])}
-    assert kept.prognostic_at_rows is not None
-    assert kept.effect_at_rows is not None
-    means = _by_arm(kept, kept.prognostic_at_rows, kept.effect_at_rows)
+        thin = every
+        while True:
+            kept = sampler.draw(draws // every, thin=thin, progress=bar.update)
+            posterior = _posterior(kept, units)
+            whole = kept.shape[1] == draws // every
+            if not whole or thin == every * 2 ** (rounds - 1) or _trusted(posterior):
+                break
+            thin *= 2
+            bar.total += chains * thin * (draws // every)
+    stats = xr.Dataset(
+        {"acceptance_rate": ((CHAIN, DRAW), kept.acceptance)},
+        coords={name: posterior[name] for name in (CHAIN, DRAW)},
+        attrs={KEPT_ONE_IN: thin} if thin > 1 else {},
+    )
+    stands = {
+        name: ((CHAIN, *(f"{name}_{k}" for k in range(1, one.ndim))), one) for name, one in sampler.position().items()
+    }
+    return {
+        POSTERIOR: posterior,
+        SAMPLE_STATS: stats,
+        FORESTS: kept.to_dataset(),
+        POSITION: xr.Dataset(stands),
+    }
+
+
+def _trusted(posterior: xr.Dataset) -> bool:
+    return all(check.passed for check in diagnose(xr.DataTree.from_dict({POSTERIOR: posterior})))
+
+
+def _posterior(kept: ForestDraws, units: Units) -> xr.Dataset:
+    """The group `posterior` of draws that were kept at the units."""
+    assert kept.at_rows is not None
+    means = kept.by_arm(kept.at_rows)
     average = means.mean(axis=2, dtype=np.float64)
-    posterior = xr.Dataset(
+    of_terms, coords = _terms(kept, units) if kept.groups else ({}, {})
+    return xr.Dataset(
         {
             MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), means),
             "average_effect": ((CHAIN, DRAW, TREATMENT), average[..., 1:] - average[..., :1]),
             **({} if kept.binary else {"sd": ((CHAIN, DRAW), kept.sigma)}),
+            **of_terms,
             **_inclusion(kept, units),
         },
-        coords={**index, **units.labels, TREATMENT: list(units.design.treatments), COVARIATE: list(units.coding.names)},
+        coords={
+            CHAIN: np.arange(kept.shape[0]),
+            DRAW: np.arange(kept.shape[1]),
+            **units.labels,
+            **coords,
+            TREATMENT: list(units.design.treatments),
+            COVARIATE: list(units.coding.names),
+        },
     )
-    stats = xr.Dataset(
-        {"acceptance_rate": ((CHAIN, DRAW), kept.acceptance)},
-        coords=index,
-        attrs={KEPT_ONE_IN: every} if every > 1 else {},
-    )
-    return {POSTERIOR: posterior, SAMPLE_STATS: stats, FORESTS: kept.to_dataset()}
 
 
-def predicted_by_trees(posterior: xr.DataTree, units: Any, *, unit: str | None) -> tuple[xr.Dataset, dict[str, int]]:
+def _terms(kept: ForestDraws, units: Units) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Variables of the terms of segments, and their coordinates: a level is called "channel=Phone"."""
+    values = np.concatenate([one.values for one in kept.groups], axis=2)
+    scales = np.stack([one.scales for one in kept.groups], axis=2)
+    names = [segment_label({factor: level}) for factor, (levels, _) in units.levels.items() for level in levels]
+    found = {
+        "prognostic_level": ((CHAIN, DRAW, LEVEL), values[..., 0]),
+        "effect_level": ((CHAIN, DRAW, LEVEL, TREATMENT), values[..., 1:]),
+        "prognostic_scale": ((CHAIN, DRAW, TERM), scales[..., 0]),
+        "effect_scale": ((CHAIN, DRAW, TERM), scales[..., 1]),
+    }
+    return found, {LEVEL: names, TERM: list(units.levels)}
+
+
+def predicted_by_trees(
+    posterior: xr.DataTree, units: Any, *, seed: int, unit: str | None
+) -> tuple[xr.Dataset, dict[str, int]]:
     """Mean outcome (chain, draw, unit, arm), float32, of a table's units, from the stored trees, and their number.
 
     Parameters
@@ -95,7 +165,9 @@ def predicted_by_trees(posterior: xr.DataTree, units: Any, *, unit: str | None) 
     posterior
         From a model of forests.
     units
-        A path or any dataframe with the covariates of the fit; and `propensity` where the fit had one.
+        A path or any dataframe with the covariates and segments of the fit; and `propensity` where the fit had one.
+    seed
+        Seed of the draws of levels of segments that are new.
     unit
         Column that names the unit.
 
@@ -113,33 +185,59 @@ def predicted_by_trees(posterior: xr.DataTree, units: Any, *, unit: str | None) 
     kept = ForestDraws.from_dataset(posterior[FORESTS].to_dataset())
     coding = Coding.from_json(posterior.attrs["coding"])
     with_propensity = len(kept.prognostic_cuts.number) > len(coding.columns)
-    labels, columns, propensity = coded_units(
-        units, coding, unit=unit, propensity=PROPENSITY if with_propensity else None
-    )
     draws = posterior[POSTERIOR].to_dataset()
-    check_fits(len(labels), kept.average.size * draws.sizes[ARM])
-    prognostic = columns if propensity is None else np.column_stack([columns, propensity])
-    found = _by_arm(kept, kept.prognostic_at(prognostic), kept.effect_at(columns))
-    coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: labels}
+    factors = [str(term) for term in draws[TERM].to_numpy()] if TERM in draws.dims else []
+    given = coded_units(
+        units,
+        coding,
+        unit=unit,
+        propensity=PROPENSITY if with_propensity else None,
+        factors=[as_called(factor) for factor in factors],
+    )
+    check_fits(len(given.labels), kept.intercept.size * draws.sizes[ARM])
+    prognostic = given.columns
+    if given.propensity is not None:
+        prognostic = np.column_stack([prognostic, given.propensity])
+    generator = np.random.Generator(np.random.PCG64(seed))
+    of_levels = [
+        _of_levels(draws, factor, column, generator)
+        for factor, column in zip(factors, given.levels.values(), strict=True)
+    ]
+    found = kept.by_arm(kept.at(prognostic, given.columns, of_levels))
+    coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: given.labels}
     predicted = xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
-    return predicted, {"predicted_units": len(labels)}
+    return predicted, {"predicted_units": len(given.labels)}
 
 
-def _by_arm(kept: ForestDraws, level: NDArray[np.float32], effect: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean outcome (chain, draw, unit, arm), the control first, from mu and tau, (chain, draw, unit) each."""
-    found = np.empty((*level.shape, 2), dtype=np.float32)
-    found[..., 0] = level - np.float32(kept.centre) * effect
-    found[..., 1] = found[..., 0] + effect
-    return ndtr(found, out=found) if kept.binary else found
+def _of_levels(
+    draws: xr.Dataset, factor: str, column: NDArray[np.generic], generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """What the level of each row adds, (chain, draw, row, 1 + A); of one that is new, drawn from its term's population."""
+    known = {str(name): place for place, name in enumerate(draws[LEVEL].to_numpy())}
+    names, place = np.unique(column.astype(str), return_inverse=True)
+    shape = (draws.sizes[CHAIN], draws.sizes[DRAW], len(names), 1 + draws.sizes[TREATMENT])
+    found = np.empty(shape, dtype=np.float32)
+    own, effect = draws["prognostic_level"].to_numpy(), draws["effect_level"].to_numpy()
+    scales = [draws[name].sel({TERM: factor}).to_numpy() for name in ("prognostic_scale", "effect_scale")]
+    for k, name in enumerate(names):
+        seen = known.get(segment_label({factor: name}))
+        if seen is not None:
+            found[:, :, k, 0], found[:, :, k, 1:] = own[:, :, seen], effect[:, :, seen]
+            continue
+        noise = generator.standard_normal((*shape[:2], shape[3]))
+        found[:, :, k, 0], found[:, :, k, 1:] = scales[0] * noise[..., 0], scales[1][..., None] * noise[..., 1:]
+    return found[:, :, place]
 
 
 def _inclusion(kept: ForestDraws, units: Units) -> dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]:
     """Decisions of each draw by the covariate that they ask for; of the propensity, where it is there, apart."""
     count = len(units.coding.columns)
     prognostic = kept.prognostic.decisions_by_column(kept.prognostic_cuts.varying, len(kept.prognostic_cuts.number))
-    effect = kept.effect.decisions_by_column(kept.effect_cuts.varying, count)
-    over: tuple[str, ...] = (CHAIN, DRAW, COVARIATE)
-    found = {"prognostic_inclusion": (over, prognostic[..., :count]), "effect_inclusion": (over, effect)}
+    effect = np.stack([one.decisions_by_column(kept.effect_cuts.varying, count) for one in kept.effects], axis=2)
+    found: dict[str, tuple[tuple[str, ...], NDArray[np.int64]]] = {
+        "prognostic_inclusion": ((CHAIN, DRAW, COVARIATE), prognostic[..., :count]),
+        "effect_inclusion": ((CHAIN, DRAW, TREATMENT, COVARIATE), effect),
+    }
     if prognostic.shape[-1] > count:
         return found | {"propensity_inclusion": ((CHAIN, DRAW), prognostic[..., count])}
     return found

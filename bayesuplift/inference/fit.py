@@ -10,8 +10,9 @@ import bayesuplift.models  # noqa: F401 -- importing the package of models regis
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
 from bayesuplift.data.experiment import Experiment
+from bayesuplift.data.unit_limits import check_limits
 from bayesuplift.data.units import Units
-from bayesuplift.dims import ARM, CONSTANT_DATA, COVARIATE, OBSERVED_DATA, SEGMENT, UNIT, Kind, N
+from bayesuplift.dims import ARM, CHAIN, CONSTANT_DATA, COVARIATE, OBSERVED_DATA, POSITION, SEGMENT, UNIT, Kind, N
 from bayesuplift.errors import ArgumentError, FrameTypeError, check_whole, listed
 from bayesuplift.inference import conjugate, direct, many_chains, nuts
 from bayesuplift.inference.density import Data
@@ -26,13 +27,14 @@ Engine = Literal["closed_form", "direct", "gibbs", "hmc", "nuts"]
 _METHODS: dict[Engine, str] = {
     "closed_form": "closed form",
     "direct": "independent draws",
-    "gibbs": "Gibbs sampling of two forests of trees (kernel of bartz)",
+    "gibbs": "Gibbs sampling of forests of trees (kernel of bartz)",
     "hmc": "HMC, many chains stepped together (NumPyro program)",
     "nuts": "NUTS (NumPyro)",
 }
 _LENGTH = {"chains": 4, "draws": 1000, "warmup": 1000}
 _LENGTH_OF_MANY = {"chains": 32, "draws": 125, "warmup": 150}
 _LENGTH_OF_FORESTS = {"chains": 4, "draws": 500, "warmup": 500}
+_ROUNDS_OF_FORESTS = 4
 PARTIAL_POOLING = "partial_pooling"
 """Name that stands for the partially pooled model of the outcome's kind."""
 
@@ -49,6 +51,7 @@ def fit(
     warmup: int | None = None,
     progress: bool | None = None,
     sensitivity: bool = True,
+    start: xr.DataTree | None = None,
 ) -> xr.DataTree:
     """Fit a registered model.
 
@@ -72,12 +75,16 @@ def fit(
     chains, draws, warmup
         Number of chains, of draws kept in each, and of adaptation steps before them (Markov chains only). By default 4
         chains of 1,000 draws after 1,000 steps; "hmc": 32 chains of 125 draws after 150 steps; "gibbs": 4 chains of 500
-        draws after 500 sweeps.
+        draws after 500 sweeps, and unless `draws` says how many, draws that fail a diagnostic are drawn again from where
+        the chains are, up to three times, with twice as many sweeps from one to the next.
     progress
         Whether to show a progress bar on standard error; by default only when that is a terminal.
     sensitivity
         Whether "hmc" draws under the alternative priors, too: a sensitivity table of decisions needs it, and it takes more
         steps than the fit itself.
+    start
+        Posterior of an earlier fit by "gibbs" of the same data with the same prior: its chains go on from where they stood,
+        with their own random streams, and `seed` decides nothing. The draws that follow are returned, without those before.
 
     Returns
     -------
@@ -89,23 +96,35 @@ def fit(
     ModelNotFoundError
         No such model.
     ArgumentError
-        Data of another kind than the model's, an engine it does not have, or a count or seed out of range.
+        Data of another kind than the model's, an engine it does not have, a count or seed out of range, or a `start` that
+        is of something else.
     """
     data = conditioned_on(model, data)
     spec = model_of(model, data)
     model = spec.name
+    if spec.forest:
+        assert isinstance(data, Units)
+        check_limits(data)
     known = engines(model)
     chosen = known[0] if engine is None else engine
     if chosen not in known:
         raise ArgumentError(f"engine = {engine!r}; model {model!r} has {listed(known)}")
-    length = _length(chosen, seed, {"chains": chains, "draws": draws, "warmup": warmup})
     stated = chosen_prior(spec, prior, data)
+    asked = {"chains": chains, "draws": draws, "warmup": warmup}
+    if start is not None:
+        asked |= _as_it_stands(
+            start, chosen, {"model": model, "prior": str(stated), "data_fingerprint": data.fingerprint}
+        )
+    length = _length(chosen, seed, asked, least_warmup=1 if start is None else 0)
     priors = stated.alternatives(data)
 
     def by(engine: Engine, length: Mapping[str, int], *, careful: bool = False, **told: Any) -> xr.DataTree:
         markov: dict[str, Any] = {"seed": int(seed), "progress": progress, **length}
         if engine == "hmc":
             markov |= {"sensitivity": sensitivity, "careful": careful}
+        if engine == "gibbs":
+            markov["rounds"] = _ROUNDS_OF_FORESTS if draws is None else 1
+            markov["position"] = None if start is None else start[POSITION].to_dataset()
         groups = _groups(spec, data, priors, engine, markov)
         groups[OBSERVED_DATA] = _observed(spec, data)
         if constant := _constants(data):
@@ -123,12 +142,24 @@ def fit(
     return by("nuts", _LENGTH, fallback=why)
 
 
-def _length(engine: Engine, seed: int, given: Mapping[str, int | None]) -> dict[str, int]:
+def _as_it_stands(start: xr.DataTree, engine: Engine, these: Mapping[str, str]) -> dict[str, int | None]:
+    """Length of a run that goes on from a posterior, as far as that decides it; refused where it is of something else."""
+    if engine != "gibbs":
+        raise ArgumentError(f"start is given, and engine {engine!r} always starts anew; only 'gibbs' goes on")
+    if POSITION not in start.children:
+        raise ArgumentError("start does not hold where its chains stood; only posteriors of engine 'gibbs' do")
+    for name, value in these.items():
+        if start.attrs.get(name) != value:
+            raise ArgumentError(f"start is of another {name}: {start.attrs.get(name)!r}, and this fit's is {value!r}")
+    return {"chains": start[POSITION].sizes[CHAIN], "warmup": 0}
+
+
+def _length(engine: Engine, seed: int, given: Mapping[str, int | None], *, least_warmup: int) -> dict[str, int]:
     """Length of a run: the engine's own, but for what is given."""
     many = engine == "hmc"
     own = {"hmc": _LENGTH_OF_MANY, "gibbs": _LENGTH_OF_FORESTS}.get(engine, _LENGTH)
     length = own | {name: value for name, value in given.items() if value is not None}
-    least = {"seed": 0, "chains": SUPERCHAINS if many else 1, "draws": 4, "warmup": 1}
+    least = {"seed": 0, "chains": SUPERCHAINS if many else 1, "draws": 4, "warmup": least_warmup}
     for name, value in {"seed": seed, **length}.items():
         check_whole(name, value, least[name])
     if many and length["chains"] % SUPERCHAINS:

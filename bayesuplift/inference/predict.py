@@ -75,7 +75,7 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
     elif model in _OF_TREES:
         from bayesuplift.inference import causal_forest  # noqa: PLC0415 -- its kernel is slow to import
 
-        group, told = causal_forest.predicted_by_trees(posterior, rows, unit=unit)
+        group, told = causal_forest.predicted_by_trees(posterior, rows, seed=seed, unit=unit)
     else:
         known = [*POOLED_MEANS, *sorted(REGRESSIONS), *_OF_TREES]
         raise PosteriorError(

@@ -43,10 +43,10 @@ def predicted_units(posterior: xr.DataTree, units: Any, *, unit: str | None) -> 
             f"the posterior lacks {listed(absent) if absent else 'how its covariates were coded'}, of which predictions "
             f"are made"
         )
-    labels, columns, _ = coded_units(units, Coding.from_json(posterior.attrs["coding"]), unit=unit)
+    given = coded_units(units, Coding.from_json(posterior.attrs["coding"]), unit=unit)
     arms = draws[ARM].to_numpy()
-    check_fits(len(labels), draws.sizes[CHAIN] * draws.sizes[DRAW] * len(arms))
-    standardised = (columns - constants["covariate_mean"].to_numpy()) / constants["covariate_sd"].to_numpy()
+    check_fits(len(given.labels), draws.sizes[CHAIN] * draws.sizes[DRAW] * len(arms))
+    standardised = (given.columns - constants["covariate_mean"].to_numpy()) / constants["covariate_sd"].to_numpy()
     own = draws["prognostic"].transpose(CHAIN, DRAW, COVARIATE).to_numpy()
     changed = draws["interaction"].transpose(CHAIN, DRAW, TREATMENT, COVARIATE).to_numpy()
     average = draws["average_effect"].transpose(CHAIN, DRAW, TREATMENT).to_numpy()
@@ -54,6 +54,6 @@ def predicted_units(posterior: xr.DataTree, units: Any, *, unit: str | None) -> 
     found = np.repeat(level[..., None], len(arms), axis=-1)
     for k in range(draws.sizes[TREATMENT]):  # the control stands first among the arms of a fit
         found[..., k + 1] += average[..., k, None] + changed[:, :, k] @ standardised.T
-    coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: labels}
+    coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: given.labels}
     predicted = xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
-    return predicted, {"predicted_units": len(labels)}
+    return predicted, {"predicted_units": len(given.labels)}

@@ -12,44 +12,43 @@ from bayesuplift.spec import register
 if TYPE_CHECKING:  # units know tables, and a program needs none
     from bayesuplift.data.units import Units
 
-_ARMS = 2
-
 
 @register(outcome=("continuous", "binary"), data="units", supplies={"ate", "cate"}, forest=True)
-def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()) -> CausalRows:  # noqa: ARG001, B008
-    """By how much treatment changes the outcome of every unit, when effects depend on covariates in no stated way.
+def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()) -> CausalRows:  # noqa: B008
+    """By how much treatments change the outcome of every unit, when effects depend on covariates in no stated way.
 
-        y_i = intercept + mu(x_i, p_i) + c_i (average + scale t(x_i)) + e_i,     e_i ~ Normal(0, sigma^2)
+        y_i = intercept + mu(x_i, p_i) + u_i + sum_a c_ia (average_a + scale_a t_a(x_i) + v_ia) + e_i
+        e_i ~ Normal(0, sigma^2)
+        u_i = sum_f u_f[level of i],    u_f ~ Normal(0, omega_f^2)
+        v_ia = sum_f v_fa[level of i],  v_fa ~ Normal(0, psi_f^2)
 
     A binary outcome is 1 where such a value, of sigma = 1, is above 0.
 
-    mu and t are sums of trees, each with a prior of its own, Hahn, Murray and Carvalho (2020), Bayesian regression tree
-    models for causal inference, Bayesian Analysis 15(3), equation 3; c codes the treatment, and p is the propensity: among
-    the covariates of mu, and not of t.
+    mu and every t_a are sums of trees, each with a prior of its own, Hahn, Murray and Carvalho (2020), Bayesian regression
+    tree models for causal inference, Bayesian Analysis 15(3), equation 3; c codes the treatments, and p is the propensity:
+    among the covariates of mu, and not of t. Every factor of the segments is a term of its own.
 
     Raises
     ------
     ArgumentError
-        There are more than two arms, or units were not assigned at random and have no propensity.
+        Units were not assigned at random and have no propensity.
     """
-    experiment, design = units.experiment, units.design
-    if len(design.arms) != _ARMS:
-        raise ArgumentError(
-            f"bayesian_causal_forest compares two arms; there are {len(design.arms)}. Read the two that are compared"
-        )
+    experiment = units.experiment
     prognostic = units.columns
     if experiment.propensity is not None:
         prognostic = np.column_stack([prognostic, experiment.propensity])
-    elif design.assignment == "observational":
+    elif units.design.assignment == "observational":
         raise ArgumentError(
             "units were not assigned at random, and their propensity is not known: levels that trees shrink would leave a "
-            "part of their difference for the treatment to explain. Estimate P(treatment | covariates), and give its "
-            "column: read_experiment(..., propensity=...)"
+            "part of their difference for the treatment to explain. Estimate it: "
+            "experiment.with_propensity(bu.propensity(experiment, seed=1).estimates); or give its column: "
+            "read_experiment(..., propensity=...)"
         )
     return CausalRows(
         outcome=experiment.outcome,
-        treated=experiment.arm.astype(np.float64),  # the control stands first
+        arm=experiment.arm,  # the control stands first
         prognostic=prognostic,
         moderators=units.columns,
         binary=units.kind == "binary",
+        groups=tuple(position for _, position in units.levels.values()) if prior.segments else (),
     )

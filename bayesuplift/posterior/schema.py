@@ -16,7 +16,7 @@ where the engine's draws were not trusted `fallback`, why. A tree made elsewhere
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -38,6 +38,8 @@ from bayesuplift.dims import (
     N,
 )
 from bayesuplift.errors import PosteriorError, did_you_mean, listed
+
+_BLOCK: Final = 2**22  # draws that are looked at together
 
 VERSION = 1
 STATED = "stated"
@@ -156,7 +158,11 @@ def _check_values(draws: xr.DataArray) -> None:
     """Refuse draws that are not finite numbers, or none at all."""
     if draws.dtype.kind not in "fiu" or draws.size == 0:
         raise PosteriorError(f"mean_outcome holds {draws.size} values of {draws.dtype}; expected draws as numbers")
-    bad = int((~np.isfinite(draws)).sum())
+    flat = np.ravel(draws.to_numpy(), order="K")
+    # in blocks: truth values of all draws at once would take as much again as some draws do
+    bad = sum(
+        block.size - np.count_nonzero(np.isfinite(block)) for block in np.split(flat, range(_BLOCK, flat.size, _BLOCK))
+    )
     if bad:
         raise PosteriorError(f"mean_outcome holds {bad} missing or infinite draws of {draws.size}")
 

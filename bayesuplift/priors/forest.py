@@ -15,12 +15,27 @@ if TYPE_CHECKING:  # units know tables, and a sampler that knows its prior needs
 
 EffectCoding = Literal["treated", "centred", "halves"]
 
-_SHARES: Final = {"prognostic_sd": 1.0, "effect_sd": math.sqrt(0.5), "average_sd": 1.0, "intercept_sd": 1.0}
+_SHARES: Final = {
+    "prognostic_sd": math.sqrt(0.5),
+    "effect_sd": math.sqrt(0.5),
+    "average_sd": 1.0,
+    "intercept_sd": 1.0,
+    "segment_sd": 0.5,
+    "segment_effect_sd": 0.25,
+}
 """Defaults, in standard deviations of the outcome."""
 
-_OF_BINARY: Final = {"prognostic_sd": 1.0, "effect_sd": 0.5, "average_sd": 0.3, "intercept_sd": 1.0}
+_OF_BINARY: Final = {
+    "prognostic_sd": 1.0,
+    "effect_sd": 0.5,
+    "average_sd": 0.3,
+    "intercept_sd": 1.0,
+    "segment_sd": 0.5,
+    "segment_effect_sd": 0.15,
+}
 """The same of the normal value behind a binary outcome; the average effect as of `BinaryPoolingPrior`, a logit being .6."""
 
+_OF_EFFECTS: Final = ("average_sd", "effect_sd", "segment_effect_sd")
 _MOST_CUTS: Final = 2**16 - 1
 _LARGEST_BASE: Final = 0.999
 _LEAST_NOISE: Final = 1e-3  # of the outcome's sd: covariates that foretell all of it would make a noise of 0 certain
@@ -61,11 +76,12 @@ class ForestShape:
 class ForestPrior:
     """Prior of a Bayesian causal forest. Hahn, Murray and Carvalho (2020), section 5.
 
-    What is left out is filled in from the units of both arms, with v the outcome's standard deviation: location their mean,
-    prognostic_sd, average_sd and intercept_sd v, effect_sd v / sqrt(2), noise_sd the residual one of a linear regression.
-    Of a binary outcome with rate p, told by a normal value of variance 1 that is above 0: location p; with h the slope of
-    the normal distribution function there (.24 where p is .16), prognostic_sd and intercept_sd h, average_sd .3 h,
-    effect_sd h / 2; there is no noise to state.
+    What is left out is filled in from the units of all arms, with v the outcome's standard deviation: location their mean,
+    average_sd and intercept_sd v, prognostic_sd and effect_sd v / sqrt(2), noise_sd the residual one of a linear
+    regression, segment_sd v / 2 and segment_effect_sd v / 4. Of a binary outcome with rate p, told by a normal value of
+    variance 1 that is above 0: location p; with h the slope of the normal distribution function there (.24 where p is
+    .16), prognostic_sd and intercept_sd h, average_sd .3 h, effect_sd and segment_sd h / 2, segment_effect_sd .15 h; there
+    is no noise to state.
 
     Parameters
     ----------
@@ -75,20 +91,28 @@ class ForestPrior:
     location, intercept_sd
         Mean and standard deviation of the prior of the intercept, outcome units.
     prognostic_sd
-        Standard deviation of the prognostic forest at a unit, outcome units.
+        Standard deviation of the prognostic forest at a unit, outcome units; where it is learned, the root of the mean of
+        its square.
     average_sd
-        Standard deviation of the prior of the effect apart from its forest, about 0, outcome units.
+        Standard deviation of the prior of each effect apart from its forest, about 0, outcome units.
     effect_sd
-        Standard deviation of the effect's forest at a unit, outcome units. Trees of a single leaf, most of them under this
+        The same of an effect's forest. Trees of a single leaf, most of them under this
         prior, move all units together.
     noise_sd
         What the noise's standard deviation exceeds with probability 0.1, outcome units: sigma^2 is inverse gamma with three
         degrees of freedom, Chipman, George and McCulloch (2010), section 2.2.
+    segment_sd, segment_effect_sd
+        Scale of the half-t law, of four degrees of freedom, of the standard deviation over levels of a segment factor: of
+        what levels add to the outcome under control, and to every effect, outcome units.
+    segments
+        Whether segment factors have terms.
+    learned
+        Whether the spread of every forest is learned: the variances of their leaves are inverse gamma with shape 3.
     coding
-        What multiplies the effect: 1 for treated and 0 for control ("treated"), the same less the treated share
-        ("centred"), or 1/2 and -1/2 ("halves").
+        What multiplies an effect: 1 for units of its arm and 0 for others ("treated"), the same less the arm's share
+        ("centred"), or, of two arms, 1/2 and -1/2 ("halves").
     expanded
-        Whether the effect's forest has a scale of its own, Normal(0, 1) (parameter expansion).
+        Whether every effect's forest has a scale of its own, Normal(0, 1) (parameter expansion).
     most_cuts
         Most cutpoints of a covariate.
     """
@@ -101,6 +125,10 @@ class ForestPrior:
     average_sd: float | None = None
     effect_sd: float | None = None
     noise_sd: float | None = None
+    segment_sd: float | None = None
+    segment_effect_sd: float | None = None
+    segments: bool = True
+    learned: bool = True
     coding: EffectCoding = "treated"
     expanded: bool = False
     most_cuts: int = 100
@@ -124,11 +152,17 @@ class ForestPrior:
     def __str__(self) -> str:
         """Return the prior as a reader writes it."""
         scaled = ", times a scale ~ Normal(0, 1)" if self.expanded else ""
+        learned = "; both sds learned" if self.learned else ""
+        terms = (
+            f"levels of segments: sds ~ half-t(4) of scale {shown(self.segment_sd)}, of effects "
+            f"{shown(self.segment_effect_sd)}; "
+        )
         return (
             f"intercept ~ Normal({shown(self.location)}, {shown(self.intercept_sd)}), prognostic: {self.prognostic}, sd "
-            f"{shown(self.prognostic_sd)}; average effect ~ Normal(0, {shown(self.average_sd)}), its forest: "
-            f"{self.effect}, sd {shown(self.effect_sd)}{scaled}; "
+            f"{shown(self.prognostic_sd)}; average effects ~ Normal(0, {shown(self.average_sd)}), their forests: "
+            f"{self.effect}, sd {shown(self.effect_sd)}{scaled}{learned}; "
             + ("" if self.noise_sd is None else f"noise sd above {shown(self.noise_sd)} with probability 0.1; ")
+            + (terms if self.segments else "")
             + f"coding {self.coding}"
         )
 
@@ -172,13 +206,11 @@ class ForestPrior:
         return replace(self, **left_out)
 
     def alternatives(self, units: "Units") -> dict[str, Self]:  # noqa: ARG002 -- every family is asked in the same way
-        """`stated`; `weak`: average effect and its forest twice as large; `strong`: a third as large."""
-        assert self.average_sd is not None
-        assert self.effect_sd is not None
-        average, effect = self.average_sd, self.effect_sd
-        weak = replace(self, average_sd=2.0 * average, effect_sd=2.0 * effect)
-        strong = replace(self, average_sd=average / 3.0, effect_sd=effect / 3.0)
-        return {"stated": self, "weak": weak, "strong": strong}
+        """`stated`; `weak`: everything about effects twice as large; `strong`: a third as large."""
+        found = {"stated": self}
+        for name, factor in (("weak", 2.0), ("strong", 1.0 / 3.0)):
+            found[name] = replace(self, **{part: factor * getattr(self, part) for part in _OF_EFFECTS})
+        return found
 
 
 def _regression_sd(units: "Units") -> float:

@@ -12,15 +12,30 @@ from arviz_stats.base import array_stats
 from scipy.special import betaln, xlog1py, xlogy
 
 from bayesuplift.data.checks import Check
-from bayesuplift.decisions.choice import Choice
-from bayesuplift.dims import ARM, CHAIN, DRAW, EXPOSURE, OBSERVED_DATA, PRIOR, SEGMENT, TOTAL, Kind, N
+from bayesuplift.decisions.choice import Choice, compared
+from bayesuplift.dims import (
+    ARM,
+    CHAIN,
+    DRAW,
+    EXPOSURE,
+    OBSERVED_DATA,
+    PRIOR,
+    SAMPLE_STATS,
+    SEGMENT,
+    TOTAL,
+    UNIT,
+    Kind,
+    N,
+)
 from bayesuplift.estimands.population import population_mean
 from bayesuplift.estimands.value import Economics
 from bayesuplift.posterior.closed_form import parameters
-from bayesuplift.posterior.schema import STATED, mean_outcome, observed_cells, validate
+from bayesuplift.posterior.schema import STATED, group, observed_cells, validate
+from bayesuplift.report.explanation import Explanation, explanation
 from bayesuplift.report.plain import plain
 from bayesuplift.report.responders import responders
 from bayesuplift.report.shown import shown
+from bayesuplift.report.unit_responders import unit_responders
 
 _GRID = 161
 _REACH = 4.5  # of the widest arm's standard deviations shown on either side
@@ -68,7 +83,7 @@ class OutcomeResult:
     Parameters
     ----------
     posterior
-        Posterior over ([segment], arm).
+        Posterior over ([segment | unit], arm).
     choice
         The decision made from it.
     role
@@ -79,6 +94,12 @@ class OutcomeResult:
         Comparisons within the segments of each factor.
     economics
         What the outcome is worth and what arms cost, if that is known.
+    by_segment
+        Of a posterior over units with factors, the same averaged over units of equal levels (`grouped`).
+    observed
+        Units and totals by arm, of a posterior that does not hold them.
+    explanations
+        Of a posterior over units, what the effects of each treatment depend on.
     """
 
     posterior: xr.DataTree
@@ -87,13 +108,25 @@ class OutcomeResult:
     model_checks: tuple[Check, ...] = ()
     segmentations: tuple[Segmentation, ...] = ()
     economics: Economics | None = None
+    by_segment: xr.DataTree | None = None
+    observed: xr.Dataset | None = None
+    explanations: tuple[Explanation, ...] = ()
 
     @cached_property
     def responders(self) -> dict[str, Any] | None:
-        """Who responds, of a posterior that pools its segments; None under weights of another prior than its own."""
+        """Who responds, by segment, of a posterior that pools; None under weights of another prior than its own."""
         if self.choice.weights is not None:
             return None
-        return responders(self.posterior, self.choice.standards, self.economics)
+        of_segments = self.posterior if self.by_segment is None else self.by_segment
+        return responders(of_segments, self.choice.standards, self.economics)
+
+    @cached_property
+    def units(self) -> dict[str, Any] | None:
+        """Who responds, unit by unit, of a posterior over units that are regularised; None for any other."""
+        if self.choice.weights is not None:
+            return None
+        found = unit_responders(self.posterior, self.choice.standards, self.economics)
+        return None if found is None else found | {"explanation": explanation(self.explanations)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,34 +186,36 @@ def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
         "control": str(attributes["control"]),
         "options": {name: plain(value) for name, value in options.items()},
         "exact": choice.exact,
-        "method": _method(choice, attributes),
+        "method": _method(choice, attributes, kept_one_in=_kept_one_in(posterior)),
         "unit": _unit(posterior),
-        "pooled": attributes.get("pooled") == SEGMENT,
+        "pooled": attributes.get("pooled") in (SEGMENT, UNIT),
         "interval": f"{100.0 * options['prob']:g}%",
         "verdict": {
             "name": choice.verdict.name,
             "arm": choice.verdict.arm,
             "sentence": choice.verdict.sentence,
         },
-        "arms": _rows(choice.overall, _observed(posterior), str(attributes["control"]), kind),
+        "arms": _rows(choice.overall, _observed(posterior, result.observed), str(attributes["control"]), kind),
         "prob_all_equivalent": plain(choice.overall.get("prob_all_equivalent")),
         "density": _density(posterior, choice),
         "sensitivity": _sensitivity(choice.sensitivity, kind),
         "checks": [_check_facts(check) for check in choice.checks],
         "model_checks": [_check_facts(check) for check in result.model_checks],
-        "model_note": _model_note(result.model_checks, pooled=attributes.get("pooled") == SEGMENT),
+        "model_note": _model_note(result.model_checks, attributes.get("pooled")),
+        "units": result.units,
         "responders": result.responders,
         "segmentations": [_segmentation(one) for one in result.segmentations],
         "provenance": {name: plain(attributes[name]) for name in _PROVENANCE if name in attributes},
     }
 
 
-def _observed(posterior: xr.DataTree) -> xr.Dataset | None:
-    """Units and totals by arm, over all segments, where the posterior holds them."""
-    group = observed_cells(posterior)
-    if group is None or TOTAL not in group:
+def _observed(posterior: xr.DataTree, beside: xr.Dataset | None = None) -> xr.Dataset | None:
+    """Units and totals by arm, over all segments, where the posterior holds them, or where they are known beside it."""
+    found = observed_cells(posterior)
+    found = beside if found is None or TOTAL not in found else found
+    if found is None:
         return None
-    data = _counted(group)
+    data = _counted(found)
     return data.sum(SEGMENT) if SEGMENT in data.dims else data
 
 
@@ -247,7 +282,7 @@ def _density(posterior: xr.DataTree, choice: Choice) -> dict[str, Any]:
             "arms": {arm: curves[:, i].tolist() for i, arm in enumerate(labels)},
             "estimate": False,
         }
-    draws = population_mean(posterior, mean_outcome(posterior)).transpose(CHAIN, DRAW, ARM)
+    draws = population_mean(posterior, compared(posterior)).transpose(CHAIN, DRAW, ARM)
     kept = _every(draws) if choice.weights is None else _as_often_as_they_weigh(choice.weights)
     curves_by_arm = {}
     for arm in labels:
@@ -306,7 +341,13 @@ def _sensitivity_of(of_arm: xr.Dataset, kind: Kind) -> dict[str, Any]:
     return row | {"shown": {name: texts[name] for name in ("prob_best", "expected_loss")}}
 
 
-def _method(choice: Choice, attributes: Mapping[str, Any]) -> str:
+def _kept_one_in(posterior: xr.DataTree) -> int:
+    """Of how many draws one was kept: those of very many units would not fit."""
+    stats = group(posterior, SAMPLE_STATS)
+    return 1 if stats is None else int(stats.attrs.get("kept_one_in", 1))
+
+
+def _method(choice: Choice, attributes: Mapping[str, Any], *, kept_one_in: int) -> str:
     """How the figures were computed, and with which error."""
     caution = ""
     if choice.verdict.name == "INVALID":
@@ -317,6 +358,8 @@ def _method(choice: Choice, attributes: Mapping[str, Any]) -> str:
     if choice.exact:
         return f"Model {model}, prior {attributes.get('prior')}; closed form, by quadrature: no Monte Carlo error.{caution}"
     how = attributes.get("method", "draws")
+    if kept_one_in > 1:
+        how = f"{how}, one draw in {kept_one_in} kept, since those of all units would take more than 1 GB"
     if choice.weights is not None:
         how = f"{how}, weighed by a prior {choice.sensitivity['description'].sel({PRIOR: STATED}).item()}"
     return (
@@ -352,12 +395,17 @@ def _check_facts(check: Check) -> dict[str, Any]:
     }
 
 
-def _model_note(checks: Sequence[Check], *, pooled: bool) -> str:
-    """What follows, and what does not, from predictive checks that failed."""
+def _model_note(checks: Sequence[Check], pooled: str | None) -> str:
+    """What follows, and what does not, from predictive checks that failed, or that there are none of."""
+    if pooled == UNIT and not checks:
+        return (
+            "Predictive checks are made of models of cells: none was made of this model of units. Its effects by level of "
+            "a factor stand beside the raw differences, which tell where it is wrong."
+        )
     failed = {check.name for check in checks if not check.passed}
     shape = failed & _OF_SHAPE
     parts = []
-    if failed - shape and pooled:
+    if failed - shape and pooled in (SEGMENT, UNIT):
         parts.append(
             "Some segments are not as the pooled model says. The average effect of randomized arms hardly rests on it; of "
             "such a segment the raw figures tell more than the pooled ones."

@@ -1,18 +1,20 @@
 """Parts that figures of who responds share: one column an arm, names of segments, and what a figure shows in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from bayesuplift.report.figures import laid_out
+from bayesuplift.report.figures import CONTROL_COLOUR, colours, laid_out
 
 Facts = Mapping[str, Any]
 
 INK: Final = "#111827"
 TITLE_PIXELS: Final = 24
 _LONGEST_LABEL: Final = 70
+_CURVE_PIXELS: Final = 320
+_DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 class Drawn(NamedTuple):
@@ -57,6 +59,32 @@ def facets(arms: Sequence[str], **options: Any) -> go.Figure:
     return make_subplots(
         rows=1, cols=len(arms), shared_yaxes=True, subplot_titles=list(arms), horizontal_spacing=0.04, **options
     )
+
+
+def falling(
+    outcome: Facts, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str
+) -> go.Figure:
+    """Probabilities by share of the units, one line of steps an arm: abscissas and ordinates of their corners."""
+    paint, figure = colours(outcome), go.Figure()
+    for (arm, (shares, chances)), dash in zip(curves.items(), _cycled(_DASHES), strict=False):
+        figure.add_scatter(
+            x=list(shares),
+            y=list(chances),
+            mode="lines",
+            name=arm,
+            line={"color": paint[arm], "width": 2.5, "dash": dash, "shape": "vh"},
+            hoverinfo="skip",
+        )
+    figure.add_hline(y=0.95, line={"color": CONTROL_COLOUR, "dash": "dot", "width": 1})
+    laid_out(figure, x=x, height=_CURVE_PIXELS, legend=True)
+    figure.update_xaxes(range=[0.0, 1.005], tickvals=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], tickformat=".0%")
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", title_text=escaped(y))
+    return figure
+
+
+def _cycled(values: Sequence[str]) -> Iterator[str]:
+    while True:
+        yield from values
 
 
 def finished(figure: go.Figure, *, x: str, height: int) -> go.Figure:

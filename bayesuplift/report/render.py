@@ -15,8 +15,11 @@ from plotly.offline import get_plotlyjs
 from bayesuplift.errors import ArgumentError, listed
 from bayesuplift.files import whole_or_nothing
 from bayesuplift.report.content import Report
+from bayesuplift.report.explanation import explaining_figures
+from bayesuplift.report.facets import Drawn
 from bayesuplift.report.figures import figures
 from bayesuplift.report.segment_figures import segment_figures
+from bayesuplift.report.unit_figures import unit_figures
 
 _CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 
@@ -56,12 +59,23 @@ def to_html(facts: Mapping[str, Any]) -> str:
     drawn = [
         {heading: _figure(figure) for heading, figure in figures(outcome).items()} for outcome in facts["outcomes"]
     ]
-    of_segments = [
-        [{"caption": one.caption, "alt": one.alt, "html": _figure(one.figure)} for one in segment_figures(outcome)]
-        for outcome in facts["outcomes"]
-    ]
+    of_segments = [_of_page(segment_figures(outcome)) for outcome in facts["outcomes"]]
+    of_units = [_of_page(unit_figures(outcome)) for outcome in facts["outcomes"]]
+    explaining = [[_of_page(of_arm) for of_arm in explaining_figures(outcome)] for outcome in facts["outcomes"]]
     page = _template("report.html.jinja", escape=True)
-    return page.render(**facts, drawn=drawn, of_segments=of_segments, plotly_program=get_plotlyjs())
+    return page.render(
+        **facts,
+        drawn=drawn,
+        of_segments=of_segments,
+        of_units=of_units,
+        explaining=explaining,
+        plotly_program=get_plotlyjs(),
+    )
+
+
+def _of_page(drawn: list[Drawn]) -> list[dict[str, str]]:
+    """Figures as parts of the page, with what stands under them and what they show."""
+    return [{"caption": one.caption, "alt": one.alt, "html": _figure(one.figure)} for one in drawn]
 
 
 def _figure(figure: go.Figure) -> str:

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from bayesuplift.decisions import wording
 from bayesuplift.decisions.choice import Standards
-from bayesuplift.dims import ARM, CHAIN, DRAW, SEGMENT, Kind
+from bayesuplift.dims import ARM, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SEGMENT, UNIT, Kind
 from bayesuplift.estimands.conditional import cate, gate
 from bayesuplift.estimands.effects import ate
 from bayesuplift.estimands.heterogeneity import heterogeneity
 from bayesuplift.estimands.summary import summarize
 from bayesuplift.estimands.value import Economics
 from bayesuplift.posterior.factors import as_called, factors_of, levels_of
-from bayesuplift.posterior.schema import mean_outcome
 from bayesuplift.report.effect_rows import Asked, Observed
 from bayesuplift.report.plain import plain
 from bayesuplift.report.responder_words import MULTIPLICITY, sentences, share_of
@@ -35,7 +34,8 @@ def responders(posterior: xr.DataTree, standards: Standards, economics: Economic
     Parameters
     ----------
     posterior
-        A tree over segments, with the root attribute `pooled` = "segment".
+        A tree over segments, with the root attribute `pooled` = "segment", or "unit" where segments are averages of units
+        whose effects are regularised.
     standards
         Those of the decision: mass of the intervals, and which direction is better.
     economics
@@ -49,8 +49,8 @@ def responders(posterior: xr.DataTree, standards: Standards, economics: Economic
         furthest apart; `interaction`, effects by the two factors that tell effects apart most, or None; `segments` by
         units, the largest first; `spread` by arm; `sentences`. Rows are those of `effect_rows`; `share` is of all units.
     """
-    draws = mean_outcome(posterior)
-    if posterior.attrs.get("pooled") != SEGMENT or draws.sizes.get(SEGMENT, 1) < _FEWEST:
+    draws = posterior[POSTERIOR].to_dataset()[MEAN_OUTCOME]
+    if posterior.attrs.get("pooled") not in (SEGMENT, UNIT) or draws.sizes.get(SEGMENT, 1) < _FEWEST:
         return None
     kind: Kind = posterior.attrs.get("kind", "continuous")
     asked = Asked(economics, standards.get("higher_is_better", True), standards.get("prob", 0.95), kind)
@@ -62,7 +62,7 @@ def responders(posterior: xr.DataTree, standards: Standards, economics: Economic
         "question": asked.question,
         "economics": None if economics is None else str(economics),
         "breakeven": asked.breakeven(posterior),
-        "multiplicity": MULTIPLICITY,
+        "multiplicity": MULTIPLICITY[str(posterior.attrs["pooled"])],
         "average": asked.rows(asked.table(ate(posterior))),
         "factors": [
             {"factor": as_called(factor), "levels": _levels(effects[factor], {factor: levels[factor]}, observed, asked)}
@@ -73,7 +73,8 @@ def responders(posterior: xr.DataTree, standards: Standards, economics: Economic
         "segments": _segments(posterior, levels, observed, asked),
         "spread": _spread(posterior, asked),
     }
-    return facts | {"sentences": sentences(facts, outcome=str(posterior.attrs.get("outcome", "the outcome")))}
+    outcome, of_units = str(posterior.attrs.get("outcome", "the outcome")), posterior.attrs["pooled"] == UNIT
+    return facts | {"sentences": sentences(facts, outcome=outcome, of_units=of_units)}
 
 
 def _levels(

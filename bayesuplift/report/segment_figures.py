@@ -1,9 +1,7 @@
 """Figures of who responds, drawn from the facts alone: place, dash and shade tell arms apart, and grey print keeps them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
-
-import plotly.graph_objects as go
 
 from bayesuplift.report.facets import (
     INK,
@@ -14,10 +12,11 @@ from bayesuplift.report.facets import (
     escaped,
     extremes,
     facets,
+    falling,
     finished,
     segment_name,
 )
-from bayesuplift.report.figures import CONTROL_COLOUR, FRAME_PIXELS, colours, laid_out, scale_of
+from bayesuplift.report.figures import FRAME_PIXELS, colours, scale_of
 from bayesuplift.report.forest_figures import level_forest, segment_forest
 
 Facts = Mapping[str, Any]
@@ -25,9 +24,7 @@ Facts = Mapping[str, Any]
 _COLUMNS: Final = 3  # arms side by side; more are drawn in another figure
 _CELL_PIXELS: Final = 46
 _SHRINKAGE_PIXELS: Final = 380
-_CURVE_PIXELS: Final = 320
 _LARGEST_DOT: Final = 18  # pixels across
-_DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 # Light enough for black figures on the darkest; they stand in every cell, so that shade alone tells nothing.
 _SHADES: Final = ((0.0, "#ffffff"), (1.0, "#86b3dd"))
 
@@ -45,10 +42,14 @@ def segment_figures(outcome: Facts) -> list[Drawn]:
             drawn.append(level_forest(outcome, block))
         if facts["interaction"]:
             drawn.append(_interaction(outcome, block))
-    drawn.append(_paying(outcome, arms))
+    of_units = outcome["units"] is not None
+    if not of_units:  # else the same is told unit by unit
+        drawn.append(_paying(outcome, arms))
     for block in blocks:
         drawn.append(segment_forest(outcome, block))
-        if any("raw_difference" in effect for one in facts["segments"]["rows"] for effect in one["effects"]):
+        if not of_units and any(
+            "raw_difference" in effect for one in facts["segments"]["rows"] for effect in one["effects"]
+        ):
             drawn.append(_shrinkage(outcome, block))
     return drawn
 
@@ -153,39 +154,24 @@ def _interaction(outcome: Facts, arms: Sequence[str]) -> Drawn:
 
 
 def _paying(outcome: Facts, arms: Sequence[str]) -> Drawn:
-    facts, paint = outcome["responders"], colours(outcome)
-    figure = go.Figure()
-    for arm, dash in zip(arms, _cycled(_DASHES), strict=False):
+    facts = outcome["responders"]
+    curves = {}
+    for arm in arms:
         rows = [(one, by_arm(one["effects"])[arm]) for one in facts["segments"]["rows"]]
         rows.sort(key=lambda row: -row[1]["prob_gain"])
         edges = [0.0]
         for one, _ in rows:
             edges.append(edges[-1] + one["share"])
-        figure.add_scatter(
-            x=edges,
-            y=[rows[0][1]["prob_gain"], *(row["prob_gain"] for _, row in rows)],
-            mode="lines",
-            name=arm,
-            line={"color": paint[arm], "width": 2.5, "dash": dash, "shape": "vh"},
-            hoverinfo="skip",
-        )
-    figure.add_hline(y=0.95, line={"color": CONTROL_COLOUR, "dash": "dot", "width": 1})
-    laid_out(
-        figure, x="share of the units, segments with the highest probability first", height=_CURVE_PIXELS, legend=True
+        curves[arm] = edges, [rows[0][1]["prob_gain"], *(row["prob_gain"] for _, row in rows)]
+    figure = falling(
+        outcome, curves, x="share of the units, segments with the highest probability first", y=facts["question"]
     )
-    figure.update_xaxes(range=[0.0, 1.005], tickvals=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], tickformat=".0%")
-    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", title_text=escaped(facts["question"]))
     caption = (
         f"For how many it pays: {facts['question']} in every segment, sorted; a step is as wide as its segment. Dotted "
         "line: 95%."
     )
     words = [one for one in facts["sentences"] if facts["question"] in one]
     return Drawn(caption, f"Falling steps, one line an arm. {' '.join(words)}", figure)
-
-
-def _cycled(values: Sequence[str]) -> Iterator[str]:
-    while True:
-        yield from values
 
 
 def _in_cell(shown: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ import bayesuplift as bu
 from bayesuplift.analysis_file import read_analysis
 from bayesuplift.cli import main
 
+UNITS = 1600
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 
 
@@ -23,8 +24,8 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(20080320)
-    before = rng.gamma(4.0, 10.0, 4000)
-    arm = rng.permutation(np.repeat(["A", "B"], 2000))
+    before = rng.gamma(4.0, 10.0, UNITS)
+    arm = rng.permutation(np.repeat(["A", "B"], UNITS // 2))
     spend = np.maximum(before + rng.normal(10.0 + (arm == "B"), 10.0), 0.0)
     errors = rng.uniform(0.01, 0.03, 60)
     past = pd.DataFrame({"log_lift": rng.normal(rng.normal(0.0, 0.02, 60), errors), "error": errors})
@@ -32,15 +33,18 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     past.to_csv("past.csv", index=False)
     target = {"merchandise": "womens", "newbie": "1", "channel": ["Web", "App"], "zip_area": "Urban", "n": [80.0, 20.0]}
     pd.DataFrame(target).to_csv("target.csv", index=False)
-    known = {"recency": rng.integers(1, 13, 4000), "history": before, "channel": rng.choice(["Phone", "Web"], 4000)}
-    pd.DataFrame(known).assign(customer=np.arange(4000)).head(50).to_csv("new_customers.csv", index=False)
-    frame = pd.DataFrame({"arm": arm, "spend": spend, "spend_before": before, **known})
+    known = {"recency": rng.integers(1, 13, UNITS), "history": before, "channel": rng.choice(["Phone", "Web"], UNITS)}
+    score = rng.normal((arm == "B") * (known["recency"] < 5), 1.0)
+    pd.DataFrame(known).assign(customer=np.arange(UNITS)).head(50).to_csv("new_customers.csv", index=False)
+    frame = pd.DataFrame({"arm": arm, "spend": spend, "spend_before": before, "score": score, **known})
     names: dict[str, object] = {"frame": frame}
     examples = blocks("python")
-    assert len(examples) == 6
+    assert len(examples) == 7
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)  # noqa: S102 -- our own README
-    assert capsys.readouterr().out.startswith("Choose Mens E-Mail on visit")
+    printed = capsys.readouterr().out
+    assert printed.startswith("Choose Mens E-Mail on visit")
+    assert "recency" in printed  # the rule of the effects' tree
     choice = names["choice"]
     assert isinstance(choice, bu.Choice)
     assert "60 past experiments" in str(choice.sensitivity["description"].sel(prior="stated").item())

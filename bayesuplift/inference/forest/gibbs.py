@@ -1,8 +1,9 @@
 """The Gibbs sampler of a Bayesian causal forest: one sweep over everything unknown, and many of them compiled as one.
 
-y = intercept + mu(x) + c (average + scale t(x)) + e, e ~ N(0, sigma^2 / weight), with mu and t sums of trees.
-Hahn, Murray and Carvalho (2020), section 4; here on the standardised outcome, and in float32 throughout. A binary outcome
-is told by the normal value of variance 1 behind it, Albert and Chib (1993), JASA 88(422), section 3.1.
+y = intercept + mu(x) + sum_a c_a (average_a + scale_a t_a(x)) + terms of groups + e, e ~ N(0, sigma^2 / weight), with mu
+and every t_a sums of trees. Hahn, Murray and Carvalho (2020), section 4; here on the standardised outcome, and in float32
+throughout. A binary outcome is told by the normal value of variance 1 behind it, Albert and Chib (1993), JASA 88(422),
+section 3.1.
 """
 
 import functools
@@ -12,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesuplift.inference.forest import groups as terms
 from bayesuplift.inference.forest import kernel
-
-_FAR: Final = 11.0
-_HALF_A_STEP: Final = 2.0**-25
+from bayesuplift.inference.forest.latent import behind
+from bayesuplift.inference.forest.normal import given_information
 
 LEAST_SCALE: Final = 1e-4
 """A scale nearer to 0 than this is taken to be this when the effects' residual is divided by it."""
@@ -26,24 +27,30 @@ class Data(NamedTuple):
 
     Attributes
     ----------
-    outcome, coding, weight
-        (n,), float32: y standardised; c, which multiplies the effect; precision of each row in units of the common one,
-        0 for a row that is none.
-    prognostic, effect
-        The forests' plots; the effect's has weights `weight * coding^2`.
+    outcome, weight
+        (n,), float32: y standardised; precision of each row in units of the common one, 0 for a row that is none.
+    coding
+        (A, n), float32: c, which multiplies the effects.
+    prognostic
+        The forest's plot.
+    effect
+        Plots of the effects' forests, stacked (A, ...), of weights `weight * coding^2`.
     degrees, squares
         What rows that are means know of the noise beside themselves: degrees of freedom and sum of squares within them.
+    groups
+        Which levels rows have; None where there are no terms of groups.
     offset
         Of a binary outcome: what the normal value behind it has beside intercept and forests.
     """
 
     outcome: Any
-    coding: Any
     weight: Any
+    coding: Any
     prognostic: kernel.Plot
     effect: kernel.Plot
     degrees: Any
     squares: Any
+    groups: terms.Groups | None = None
     offset: Any = 0.0
 
 
@@ -53,15 +60,23 @@ class Prior(NamedTuple):
     Attributes
     ----------
     mean, precision
-        (2,) or (3,): of the intercept, the average effect and, where it is drawn, the scale; normal and independent.
+        (1 + 2A,): of the intercept, the average effects and, where they are drawn, the scales; normal and independent.
     shape, rate
         sigma^2 ~ InverseGamma(shape, rate).
+    leaf_shape, leaf_rate
+        The variances of leaves ~ InverseGamma(leaf_shape, leaf_rate), where they are drawn; the rate (1 + A,), of the
+        prognostic forest and of the effects'.
+    groups
+        Of the scales of terms of groups; None where there are none.
     """
 
     mean: Any
     precision: Any
     shape: Any
     rate: Any
+    leaf_shape: Any
+    leaf_rate: Any
+    groups: terms.GroupPrior | None = None
 
 
 class State(NamedTuple):
@@ -74,13 +89,15 @@ class State(NamedTuple):
     sweeps
         Sweeps done: sweep k draws from `key` folded with k, however the sweeps are divided into runs.
     prognostic, effect
-        The forests.
+        The forests; those of effects stacked (A, ...).
     level, deviation
-        (n,): mu and t at the rows.
+        (n,) and (A, n): mu and every t at the rows.
     coefficients
-        (3,): intercept, average, scale.
-    precision
-        1 / sigma^2.
+        (1 + 2A,): intercept, averages, scales.
+    precision, leaf_precision
+        1 / sigma^2, and (1 + A,): 1 / variance of every forest's leaves.
+    levels, grouped
+        Of terms of groups, and what they add to intercept and effects at the rows, (1 + A, n); None where there are none.
     """
 
     key: Any
@@ -91,6 +108,27 @@ class State(NamedTuple):
     deviation: Any
     coefficients: Any
     precision: Any
+    leaf_precision: Any
+    levels: terms.Levels | None = None
+    grouped: Any = None
+
+
+class Flags(NamedTuple):
+    """What a sweep does.
+
+    Attributes
+    ----------
+    expanded
+        Whether scales of effects are drawn.
+    learned
+        Whether variances of leaves are drawn.
+    binary
+        Whether the outcome is.
+    """
+
+    expanded: bool = False
+    learned: bool = True
+    binary: bool = False
 
 
 class Heaps(NamedTuple):
@@ -102,31 +140,57 @@ class Heaps(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What is kept of a sweep: the trees, the coefficients, the precision, acceptance, and mu and t at the rows or ()."""
+    """What is kept of a sweep.
+
+    Attributes
+    ----------
+    prognostic, effect
+        The trees; those of effects stacked (A, ...).
+    coefficients, precision, leaf_precision
+        As in the state.
+    levels
+        Groups' u and v, (F, L, 1 + A), and their scales, (F, 2), or ().
+    acceptance
+        Share of the trees' moves that were accepted.
+    rows
+        (1 + A, n): what a control is expected to have, and every effect, at the rows; or ().
+    """
 
     prognostic: Heaps
     effect: Heaps
     coefficients: Any
     precision: Any
+    leaf_precision: Any
+    levels: Any
     acceptance: Any
-    level: Any
-    deviation: Any
+    rows: Any
 
 
-def first(keys: Any, n: int, prognostic: kernel.Trees, effect: kernel.Trees) -> State:
+def first(keys: Any, data: Data, prognostic: kernel.Trees, effect: kernel.Trees) -> State:
     """Where chains start: coefficients and trees of one leaf at 0, the noise the outcome's own. Keys (chain, 2), uint32."""
-    chains = len(keys)
+    treatments, n = data.coding.shape
+    levels, grouped = None, None
+    if data.groups is not None:
+        number, most = data.groups.there.shape
+        # not 0: a level and its scale that are both 0 would stay so
+        levels = terms.Levels(
+            np.zeros((number, most, 1 + treatments), np.float32), *np.full((2, number, 2), 0.5, np.float32)
+        )
+        grouped = np.zeros((1 + treatments, n), np.float32)
     found = State(
         key=np.uint32(0),
         sweeps=np.int32(0),
         prognostic=prognostic,
         effect=effect,
         level=np.zeros(n, np.float32),
-        deviation=np.zeros(n, np.float32),
-        coefficients=np.array([0.0, 0.0, 1.0], np.float32),
+        deviation=np.zeros((treatments, n), np.float32),
+        coefficients=np.repeat(np.array([0.0, 1.0], np.float32), [1 + treatments, treatments]),
         precision=np.float32(1.0),
+        leaf_precision=np.concatenate([np.ravel(one.leaf_precision) for one in (data.prognostic, data.effect)]),
+        levels=levels,
+        grouped=grouped,
     )
-    found = jax.tree.map(lambda one: np.stack([one] * chains), found)
+    found = jax.tree.map(lambda one: np.stack([one] * len(keys)), found)
     return found._replace(key=np.asarray(keys, dtype=np.uint32))
 
 
@@ -135,105 +199,129 @@ def random_key(state: State) -> Any:
     return jax.random.fold_in(jax.random.wrap_key_data(state.key, impl="threefry2x32"), state.sweeps)
 
 
-def sweep(data: Data, prior: Prior, state: State, *, expanded: bool, binary: bool = False) -> tuple[State, Any]:
+def sweep(data: Data, prior: Prior, state: State, flags: Flags) -> tuple[State, Any]:
     """Draw everything once, each given all others; also the share of the trees' moves that were accepted.
 
     Of a binary outcome the normal values behind it come first, and the noise is known.
 
-    The coefficients are drawn jointly, and after either forest, so that the average effect and the intercept need not
+    The coefficients are drawn jointly, and after either kind of forest, so that average effects and the intercept need not
     wait for each other.
     """
-    keys = jax.random.split(random_key(state), 5)
-    if binary:
-        data = data._replace(outcome=_behind(keys[4], data, state))
+    keys = jax.random.split(random_key(state), 8)
+    if flags.binary:
+        mean = data.offset + data.outcome - residual(data, state)
+        data = data._replace(outcome=behind(keys[0], data.outcome, mean) - data.offset)
     before = residual(data, state)
-    trees, after, moved = kernel.sweep(keys[0], data.prognostic, state.prognostic, before, state.precision)
+    trees, after, moved = kernel.sweep(
+        keys[1], data.prognostic, state.prognostic, before, state.precision, leaf_precision=state.leaf_precision[0]
+    )
     state = state._replace(prognostic=trees, level=state.level + (before - after))
-    state = _line(keys[1], data, prior, state, expanded=expanded)
-
-    # a row's residual is c s t(x) + e: seen from t, a row of residual r / (c s) and precision (c s)^2 times the noise's
-    times, precision = data.coding, state.precision
-    if expanded:
-        scale = state.coefficients[2]
-        scale = jnp.where(jnp.abs(scale) < LEAST_SCALE, LEAST_SCALE, scale)
-        times, precision = times * scale, precision * scale**2
-    seen = times != 0.0
-    before = jnp.where(seen, residual(data, state) / jnp.where(seen, times, 1.0), 0.0)
-    trees, after, also = kernel.sweep(keys[2], data.effect, state.effect, before, precision)
-    # the kernel moves every row's residual by its tree, also where its weight is 0: this is t at all rows
-    state = state._replace(effect=trees, deviation=state.deviation + (before - after))
-    state = _line(keys[3], data, prior, state, expanded=expanded)
-    if not binary:
-        state = _noise(keys[4], data, prior, state)
-    accepted = (moved.accepted + also.accepted) / jnp.maximum(moved.proposed + also.proposed, 1)
+    if flags.learned:
+        drawn = _leaves(keys[2], prior, 0, data.prognostic, trees)
+        state = state._replace(leaf_precision=state.leaf_precision.at[0].set(drawn))
+    state = _line(keys[3], data, prior, state, flags)
+    state, also = _effects(keys[4], data, prior, state, flags)
+    state = _line(keys[5], data, prior, state, flags)
+    if data.groups is not None:
+        state = _groups(keys[6], data, prior, state)
+    if not flags.binary:
+        state = _noise(keys[7], data, prior, state)
+    accepted = (moved.accepted + also.accepted.sum()) / jnp.maximum(moved.proposed + also.proposed.sum(), 1)
     return state._replace(sweeps=state.sweeps + 1), accepted.astype(jnp.float32)
+
+
+def expected(state: State) -> Any:
+    """What a control is expected to have, and every effect, at the rows: (1 + A, n)."""
+    intercept, average, scale = _parts(state)
+    found = jnp.concatenate([intercept + state.level[None], average[:, None] + scale[:, None] * state.deviation])
+    return found if state.grouped is None else found + state.grouped
 
 
 def residual(data: Data, state: State) -> Any:
     """Return the noise that the state leaves to the rows, (n,)."""
-    intercept, average, scale = state.coefficients
-    return data.outcome - intercept - state.level - data.coding * (average + scale * state.deviation)
+    found = expected(state)
+    return data.outcome - found[0] - (data.coding * found[1:]).sum(axis=0)
 
 
-def _line(key: Any, data: Data, prior: Prior, state: State, *, expanded: bool) -> State:
-    """Draw intercept, average and, where expanded, scale jointly: a regression on 1, c and c t(x)."""
-    columns = [jnp.ones_like(data.coding), data.coding]
-    target = data.outcome - state.level
+def _parts(state: State) -> tuple[Any, Any, Any]:
+    """Intercept, averages (A,) and scales (A,)."""
+    treatments = state.deviation.shape[0]
+    return state.coefficients[0], state.coefficients[1 : 1 + treatments], state.coefficients[1 + treatments :]
+
+
+def _effects(key: Any, data: Data, prior: Prior, state: State, flags: Flags) -> tuple[State, kernel.Moves]:
+    """Sweep the effects' forests in turn, one treatment after the other."""
+    treatments = state.deviation.shape[0]
+
+    def one(left: Any, given: Any) -> tuple[Any, Any]:
+        keys, place, plot, trees, times, deviation, scale, leaf_precision = given
+        precision = state.precision
+        if flags.expanded:
+            scale = jnp.where(jnp.abs(scale) < LEAST_SCALE, LEAST_SCALE, scale)
+            times, precision = times * scale, precision * scale**2
+        # a row's residual is c s t(x) + e: seen from t, a row of residual r / (c s) and precision (c s)^2 times the noise's
+        seen = times != 0.0
+        before = jnp.where(seen, left / jnp.where(seen, times, 1.0), 0.0)
+        trees, after, moves = kernel.sweep(keys[0], plot, trees, before, precision, leaf_precision=leaf_precision)
+        if flags.learned:
+            leaf_precision = _leaves(keys[1], prior, place, plot, trees)
+        # the kernel moves every row's residual by its tree, also where its weight is 0: this is t at all rows
+        change = before - after
+        return left - times * change, (trees, deviation + change, leaf_precision, moves)
+
+    given = (
+        jax.random.split(key, (treatments, 2)),
+        1 + jnp.arange(treatments),
+        data.effect,
+        state.effect,
+        data.coding,
+        state.deviation,
+        _parts(state)[2],
+        state.leaf_precision[1:],
+    )
+    _, (trees, deviation, leaf_precision, moves) = jax.lax.scan(one, residual(data, state), given)
+    leaf_precision = jnp.concatenate([state.leaf_precision[:1], leaf_precision])
+    return state._replace(effect=trees, deviation=deviation, leaf_precision=leaf_precision), moves
+
+
+def _line(key: Any, data: Data, prior: Prior, state: State, flags: Flags) -> State:
+    """Draw intercept, averages and, where expanded, scales jointly: a regression on 1, c and c t(x)."""
+    treatments = state.deviation.shape[0]
+    columns = [jnp.ones_like(data.coding[:1]), data.coding]
     effect = data.coding * state.deviation
-    if expanded:
+    held = state.coefficients.at[: 1 + treatments].set(0.0)
+    if flags.expanded:
         columns.append(effect)
-    else:
-        target = target - effect
-    design = jnp.stack(columns)
-    size = len(columns)
+        held = jnp.zeros_like(held)
+    target = residual(data, state._replace(coefficients=held))
+    design = jnp.concatenate(columns)
+    size = design.shape[0]
     weighted = state.precision * data.weight * design
     information = weighted @ design.T + jnp.diag(prior.precision[:size])
     score = weighted @ target + (prior.precision * prior.mean)[:size]
-    found = _given_information(information, score, jax.random.normal(key, (size,), jnp.float32))
+    found = given_information(information, score, jax.random.normal(key, (size,), jnp.float32))
     return state._replace(coefficients=state.coefficients.at[:size].set(found))
 
 
-def _given_information(information: Any, score: Any, drawn: Any) -> Any:
-    """Normal values of a few dimensions with this precision matrix P and mean P^-1 score, from standard normal ones.
-
-    With L L' = P, L'^-1 (L^-1 score + z) has that mean and the covariance P^-1. Element by element: the library's batched
-    solvers wait for threads that another chain's solver may hold (see `distributions.MultivariateNormal`).
-    """
-    size = score.shape[0]
-    root: dict[tuple[int, int], Any] = {}
-    for i in range(size):
-        for j in range(i + 1):
-            left = information[i, j] - sum(root[i, k] * root[j, k] for k in range(j))
-            root[i, j] = jnp.sqrt(left) if i == j else left / root[j, j]
-    forward: list[Any] = []
-    for i in range(size):
-        forward.append((score[i] - sum(root[i, k] * forward[k] for k in range(i))) / root[i, i])
-    found: dict[int, Any] = {}
-    for i in reversed(range(size)):
-        behind = sum(root[k, i] * found[k] for k in range(i + 1, size))
-        found[i] = (forward[i] + drawn[i] - behind) / root[i, i]
-    return jnp.stack([found[i] for i in range(size)])
+def _groups(key: Any, data: Data, prior: Prior, state: State) -> State:
+    """Draw the levels of groups and their scales."""
+    assert data.groups is not None
+    assert prior.groups is not None
+    assert state.levels is not None
+    size = 1 + state.deviation.shape[0]
+    line = terms.Line(state.coefficients[:size], prior.mean[:size], prior.precision[:size])
+    design = jnp.concatenate([jnp.ones_like(data.coding[:1]), data.coding])
+    rows = terms.Rows(design, data.weight, residual(data, state), state.precision)
+    levels, found = terms.sweep(key, (data.groups, prior.groups), state.levels, line, rows)
+    found = state.coefficients.at[:size].set(found)
+    return state._replace(levels=levels, coefficients=found, grouped=terms.at_rows(data.groups, levels))
 
 
-def _behind(key: Any, data: Data, state: State) -> Any:
-    """Draw the normal value behind each binary outcome, less the offset: above 0 for an outcome of 1, below for 0."""
-    intercept, average, scale = state.coefficients
-    mean = data.offset + intercept + state.level + data.coding * (average + scale * state.deviation)
-    side = 2.0 * data.outcome - 1.0
-    return side * (side * mean + _above(key, -side * mean)) - data.offset
-
-
-def _above(key: Any, least: Any) -> Any:
-    """Standard normal values above `least`, by inversion of the upper tail, which float32 tells to 11 standard deviations.
-
-    Past that the tail is exponential to one part in a hundred, Abramowitz and Stegun (1964), equation 26.2.12.
-    """
-    to_inside, to_far = jax.random.split(key)
-    # the middle of what float32 tells apart: 0 would be infinitely far out
-    share = jax.random.uniform(to_inside, least.shape, jnp.float32) + _HALF_A_STEP
-    inside = -jax.scipy.special.ndtri(share * jax.scipy.special.ndtr(-jnp.minimum(least, _FAR)))
-    outside = least + jax.random.exponential(to_far, least.shape, jnp.float32) / jnp.maximum(least, _FAR)
-    return jnp.where(least > _FAR, outside, jnp.maximum(inside, least))
+def _leaves(key: Any, prior: Prior, which: Any, plot: kernel.Plot, trees: kernel.Trees) -> Any:
+    """Draw the precision of one forest's leaves, given the leaves."""
+    number, squares = kernel.leaves(plot, trees)
+    drawn = jax.random.gamma(key, prior.leaf_shape + number / 2.0, dtype=jnp.float32)
+    return drawn / (prior.leaf_rate[which] + squares / 2.0)
 
 
 def _noise(key: Any, data: Data, prior: Prior, state: State) -> State:
@@ -245,10 +333,8 @@ def _noise(key: Any, data: Data, prior: Prior, state: State) -> State:
     return state._replace(precision=drawn / (prior.rate + squares / 2.0))
 
 
-@functools.partial(jax.jit, static_argnames=("expanded", "binary", "rows"))
-def advance(
-    data: Data, prior: Prior, states: State, sweeps: Any, *, expanded: bool, binary: bool, rows: bool
-) -> tuple[State, Draw]:
+@functools.partial(jax.jit, static_argnames=("flags", "rows"))
+def advance(data: Data, prior: Prior, states: State, sweeps: Any, *, flags: Flags, rows: bool) -> tuple[State, Draw]:
     """Run several chains, stepped together, and keep a state after each so many sweeps.
 
     Parameters
@@ -260,10 +346,10 @@ def advance(
     sweeps
         (kept,), int32: sweeps before each state that is kept; 0 keeps the one before again. Burn-in is a large number in
         the first place: one program serves it and what follows.
-    expanded, binary
-        Whether the scale is drawn, and the outcome is binary.
+    flags
+        What a sweep does.
     rows
-        Whether mu and t at the rows are kept.
+        Whether what is expected at the rows is kept.
 
     Returns
     -------
@@ -275,22 +361,27 @@ def advance(
         # rounding of what is moved along with the trees stops here
         state = state._replace(
             level=kernel.at_rows(data.prognostic, state.prognostic),
-            deviation=kernel.at_rows(data.effect, state.effect),
+            deviation=jax.vmap(kernel.at_rows)(data.effect, state.effect),
         )
+        if data.groups is not None:
+            assert state.levels is not None
+            state = state._replace(grouped=terms.at_rows(data.groups, state.levels))
 
         def one(carried: tuple[State, Any], count: Any) -> tuple[tuple[State, Any], Draw]:
             def again(_: Any, now: tuple[State, Any]) -> tuple[State, Any]:
-                return sweep(data, prior, now[0], expanded=expanded, binary=binary)
+                return sweep(data, prior, now[0], flags)
 
             state, acceptance = jax.lax.fori_loop(0, count, again, carried)
-            fits = (state.level, state.deviation) if rows else ((), ())
+            levels = () if state.levels is None else (terms.values(state.levels), terms.scales(state.levels))
             kept = Draw(
                 _heaps(data.prognostic, state.prognostic),
-                _heaps(data.effect, state.effect),
+                jax.vmap(_heaps)(data.effect, state.effect),
                 state.coefficients,
                 state.precision,
+                state.leaf_precision,
+                levels,
                 acceptance,
-                *fits,
+                expected(state) if rows else (),
             )
             return (state, acceptance), kept
 

@@ -131,9 +131,9 @@ class Plot:
         return self._state.forest.leaf_unit
 
     @property
-    def rows(self) -> int:
-        """Number of rows n."""
-        return int(self._state.X.shape[-1])
+    def leaf_precision(self) -> Any:
+        """Of the prior of a leaf, as planted."""
+        return self._state.forest.leaf_prior_cov_inv.value
 
     @property
     def state(self) -> State:
@@ -214,6 +214,43 @@ def plant(
     return plot, Trees(**{ours: getattr(state.forest, theirs) for ours, theirs in _FIELDS.items()})
 
 
+TOLD: Final = ("variable", "split", "leaf", "growable")
+"""Of `Trees`, what the rest follows from."""
+
+
+def settled(plot: Plot, trees: Trees) -> Trees:
+    """Return the trees with their rows in the leaves that decisions lead them to; places of `trees` tell only who is a row.
+
+    Parameters
+    ----------
+    plot
+        Of the forest, of NumPy's arrays.
+    trees
+        The trees.
+    """
+    bins, state = np.asarray(plot.state.X), plot.state
+    every, (count, half) = np.arange(bins.shape[1]), trees.split.shape
+    place = np.tile((np.asarray(trees.place[0]) > 0).astype(np.intp), (count, 1))
+    for _ in range(int(np.log2(half))):
+        # a leaf of the last level lies behind the decisions
+        at = np.where(place < half, place, 0)
+        cut = np.take_along_axis(trees.split, at, axis=1)
+        right = bins[np.take_along_axis(trees.variable, at, axis=1), every] >= cut
+        place = np.where(cut > 0, 2 * place + right, place)
+    rows = np.stack([np.bincount(one, minlength=2 * half) for one in place])
+    weight = trees.weight
+    if weight is not None:
+        own = np.asarray(state.prec_scale, dtype=np.float64)
+        weight = np.stack([np.bincount(one, own, minlength=2 * half) for one in place]).astype(np.float32)
+    return trees._replace(
+        place=place.astype(trees.place.dtype),
+        pruned=np.zeros_like(trees.pruned),
+        moved=np.zeros_like(trees.moved),
+        rows=rows.astype(trees.rows.dtype),
+        weight=weight,
+    )
+
+
 def _at_first(shape: Shape, n: int, padding: int, leaf_sd: float) -> dict[str, Any]:
     """Fields of the kernel's forest that are not 0 before the first sweep."""
     half = 2 ** (shape.depth - 1)
@@ -250,7 +287,9 @@ def _filled(module: Any) -> Any:
     return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), module)
 
 
-def sweep(key: Any, plot: Plot, trees: Trees, residual: Any, precision: Any) -> tuple[Trees, Any, Moves]:
+def sweep(
+    key: Any, plot: Plot, trees: Trees, residual: Any, precision: Any, *, leaf_precision: Any = None
+) -> tuple[Trees, Any, Moves]:
     """Propose one move to every tree in turn, and draw all leaves anew: residual = forest + noise / (weight precision).
 
     Parameters
@@ -263,6 +302,8 @@ def sweep(key: Any, plot: Plot, trees: Trees, residual: Any, precision: Any) -> 
         (n,), float32: what the forest's own errors are now, so the data less the forest.
     precision
         Of the noise of a row of weight 1.
+    leaf_precision
+        Of the prior of a leaf; as planted where it is not given.
 
     Returns
     -------
@@ -271,10 +312,20 @@ def sweep(key: Any, plot: Plot, trees: Trees, residual: Any, precision: Any) -> 
     """
     state = plot.state
     forest: Any = _with(state.forest, **{theirs: getattr(trees, ours) for ours, theirs in _FIELDS.items()})
+    if leaf_precision is not None:
+        forest = _with(forest, leaf_prior_cov_inv=_fixed(leaf_precision))
     found = step(key, _with(state, resid=residual, error_cov_inv=_fixed(precision), forest=forest))
     forest = found.forest
     moves = Moves(forest.grow_acc_count + forest.prune_acc_count, forest.grow_prop_count + forest.prune_prop_count)
     return Trees(**{ours: getattr(forest, theirs) for ours, theirs in _FIELDS.items()}), found.resid, moves
+
+
+def leaves(plot: Plot, trees: Trees) -> tuple[Any, Any]:
+    """Number of a forest's leaves, and the sum of their squares."""
+    places = jnp.arange(trees.leaf.shape[1])
+    decided = jnp.pad(trees.split > 0, ((0, 0), (0, trees.leaf.shape[1] - trees.split.shape[1])))
+    there = jnp.where(places > 1, decided[:, places // 2], places == 1) & ~decided
+    return there.sum().astype(jnp.float32), plot.unit**2 * jnp.where(there, trees.leaf**2, 0.0).sum()
 
 
 def at_rows(plot: Plot, trees: Trees) -> Any:

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from bayesuplift.inference.forest import gibbs
 from bayesuplift.inference.forest.binning import Cuts
-from bayesuplift.inference.forest.draws import ForestDraws
+from bayesuplift.inference.forest.draws import ForestDraws, GroupDraws
 from bayesuplift.inference.forest.packed import Forest, along_chains, along_draws, pack
 from bayesuplift.inference.forest.settings import Resolved
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -19,42 +21,71 @@ class Piece:
 
     Attributes
     ----------
-    prognostic, effect
-        The trees.
-    scalars
-        (scalar, draw): intercept, average, scale, sigma, acceptance.
+    forests
+        The trees: of the outcome under control, then of every effect.
+    numbers
+        (draw, number): sigma, acceptance; the intercept, averages and scales; standard deviations of all forests.
+    levels
+        Values (draw, level, 1 + A) of the levels of each term of groups, and their scales (draw, 2).
     rows
-        mu and tau at the rows of the data, (draw, n) each; empty where they were not kept.
+        What a control is expected to have, and every effect, at the rows of the data, (draw, n, 1 + A); or None.
     """
 
-    prognostic: Forest
-    effect: Forest
-    scalars: NDArray[np.float64]
-    rows: tuple[NDArray[np.float32], ...]
+    forests: tuple[Forest, ...]
+    numbers: Array
+    levels: tuple[tuple[Array, Array], ...]
+    rows: NDArray[np.float32] | None
 
 
-def of_chain(drawn: gibbs.Draw, chain: int, count: int, n: int, resolved: Resolved) -> Piece:
-    """Return the first so many draws of a chain, for the first n rows."""
+@dataclass(frozen=True)
+class Layout:
+    """What is needed to read the sampler's arrays.
+
+    Attributes
+    ----------
+    n
+        Number of rows that are any.
+    levels
+        Number of levels of each term of groups.
+    trees
+        Number of trees of the prognostic forest, and of every effect's.
+    resolved
+        Units of the outcome.
+    """
+
+    n: int
+    levels: tuple[int, ...]
+    trees: tuple[int, int]
+    resolved: Resolved
+
+
+def of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Piece:
+    """Return the first so many draws of a chain."""
+    resolved, levels = layout.resolved, layout.levels
+    spread = resolved.spread
 
     def its(values: Any, dtype: type = np.float64) -> NDArray:
         return np.asarray(values)[chain, :count].astype(dtype)
 
-    intercept, average, scale = its(drawn.coefficients).T
-    intercept, average = resolved.location + resolved.spread * intercept, resolved.spread * average
-    sigma = resolved.spread / np.sqrt(its(drawn.precision))
-    rows: tuple[NDArray[np.float32], ...] = ()
-    if not isinstance(drawn.level, tuple):
-        slope = resolved.spread * scale
-        level, deviation = its(drawn.level, np.float32)[:, :n], its(drawn.deviation, np.float32)[:, :n]
-        level *= np.float32(resolved.spread)
-        level += intercept[:, None].astype(np.float32)
-        deviation *= slope[:, None].astype(np.float32)
-        deviation += average[:, None].astype(np.float32)
-        rows = level, deviation
+    treatments = resolved.coding.shape[1]
+    coefficients = its(drawn.coefficients)
+    coefficients[:, : 1 + treatments] *= spread  # the scales have no unit
+    coefficients[:, 0] += resolved.location
+    sigma = spread / np.sqrt(its(drawn.precision))
+    sds = spread * np.sqrt(np.repeat(layout.trees, [1, treatments]) / its(drawn.leaf_precision))
+    rows = None
+    if not isinstance(drawn.rows, tuple):
+        rows = np.moveaxis(its(drawn.rows, np.float32)[:, :, : layout.n], 1, 2) * np.float32(spread)
+        rows[..., 0] += np.float32(resolved.location)
+    terms = []
+    if levels:
+        values, scales = its(drawn.levels[0]) * spread, its(drawn.levels[1]) * spread
+        terms = [(values[:, term, :number], scales[:, term]) for term, number in enumerate(levels)]
+    heaps = [drawn.prognostic, *(gibbs.Heaps(*(one[:, :, a] for one in drawn.effect)) for a in range(treatments))]
     return Piece(
-        prognostic=_forest(drawn.prognostic, chain, count, resolved.spread),
-        effect=_forest(drawn.effect, chain, count, resolved.spread),
-        scalars=np.stack([intercept, average, scale, sigma, its(drawn.acceptance)]),
+        forests=tuple(_forest(one, chain, count, spread) for one in heaps),
+        numbers=np.column_stack([sigma, its(drawn.acceptance), coefficients, sds]),
+        levels=tuple(terms),
         rows=rows,
     )
 
@@ -63,27 +94,37 @@ def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts]
     """Join the pieces of all chains, as far as the shortest of them went."""
     shared = min(len(one) for one in parts)
     parts = [one[:shared] for one in parts]
-    intercept, average, scale, sigma, acceptance = np.stack(
-        [np.concatenate([piece.scalars for piece in one], axis=1) for one in parts], axis=1
+
+    def together(values: list[list[NDArray]]) -> NDArray:
+        return np.stack([np.concatenate(one) for one in values])
+
+    treatments = resolved.coding.shape[1]
+    numbers = together([[piece.numbers for piece in one] for one in parts])
+    forests = [
+        along_chains([along_draws([piece.forests[k] for piece in one]) for one in parts]) for k in range(1 + treatments)
+    ]
+    groups = tuple(
+        GroupDraws(*(together([[piece.levels[term][k] for piece in one] for one in parts]) for k in range(2)))
+        for term in range(len(parts[0][0].levels))
     )
-    level, deviation = (
-        np.stack([np.concatenate([piece.rows[k] for piece in one]) for one in parts]) if parts[0][0].rows else None
-        for k in range(2)
-    )
+    there = parts[0][0].rows is not None
+    rows = together([[piece.rows for piece in one if piece.rows is not None] for one in parts]) if there else None
     return ForestDraws(
-        intercept=intercept,
-        average=average,
-        scale=scale,
-        sigma=sigma,
-        acceptance=acceptance,
-        prognostic=along_chains([along_draws([piece.prognostic for piece in one]) for one in parts]),
-        effect=along_chains([along_draws([piece.effect for piece in one]) for one in parts]),
+        intercept=numbers[..., 2],
+        average=numbers[..., 3 : 3 + treatments],
+        scale=numbers[..., 3 + treatments : 3 + 2 * treatments],
+        sigma=numbers[..., 0],
+        acceptance=numbers[..., 1],
+        prognostic_sd=numbers[..., 3 + 2 * treatments],
+        effect_sd=numbers[..., 4 + 2 * treatments :],
+        prognostic=forests[0],
+        effects=tuple(forests[1:]),
         prognostic_cuts=cuts[0],
         effect_cuts=cuts[1],
-        centre=resolved.centre,
+        coding=resolved.coding,
         binary=binary,
-        prognostic_at_rows=level,
-        effect_at_rows=deviation,
+        groups=groups,
+        at_rows=rows,
     )
 
 

@@ -2,9 +2,9 @@
 
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from bayesuplift.data.causal_rows import CausalRows
 from bayesuplift.errors import ArgumentError, check_whole
-from bayesuplift.inference.forest import gibbs
+from bayesuplift.inference.forest import gibbs, kernel
 from bayesuplift.inference.forest.draws import ForestDraws
 from bayesuplift.inference.forest.packed import cores
-from bayesuplift.inference.forest.pieces import Piece, joined, of_chain
+from bayesuplift.inference.forest.pieces import Layout, Piece, joined, of_chain
 from bayesuplift.inference.forest.planting import cut, numbers, planted
 from bayesuplift.inference.forest.settings import Resolved, resolve
 from bayesuplift.priors.forest import ForestPrior
@@ -28,6 +28,9 @@ _KEPT: Final = 25
 _BURNT: Final = 100
 _WITH_MANY_ROWS: Final = 5
 _MANY_ROWS: Final = 50_000
+
+_NUMBERS: Final = ("key", "sweeps", "coefficients", "precision", "leaf_precision")
+_FORESTS: Final = ("prognostic", "effect")
 
 
 class Sampler:
@@ -59,12 +62,14 @@ class Sampler:
         self._n = len(rows.outcome)
         many = self._n > _MANY_ROWS
         self._kept, self._burnt = (_WITH_MANY_ROWS, _WITH_MANY_ROWS) if many else (_KEPT, _BURNT)
-        self._expanded, self._binary = prior.expanded, rows.binary
+        self._flags = gibbs.Flags(expanded=prior.expanded, learned=prior.learned, binary=rows.binary)
         self._resolved = resolve(prior, rows)
         self._cuts = cut(rows, prior)
         self._data, trees = planted(rows, prior, self._resolved, self._cuts)
-        self._numbers = numbers(prior, self._resolved)
-        self._set(gibbs.first(_keys(seed, chains), len(self._data.outcome), *trees))
+        self._numbers = numbers(prior, self._resolved, rows)
+        self._set(gibbs.first(_keys(seed, chains), self._data, *trees))
+        levels = tuple(int(one.max()) + 1 for one in rows.groups)
+        self._layout = Layout(self._n, levels, (prior.prognostic.trees, prior.effect.trees), self._resolved)
 
     @property
     def resolved(self) -> Resolved:
@@ -77,9 +82,15 @@ class Sampler:
         return jax.tree.map(lambda *parts: np.concatenate(parts), *self._states)
 
     def position(self) -> dict[str, NDArray]:
-        """Where the chains are, as plain arrays for `resume`; the leaf of every row in every tree is among them."""
-        leaves = jax.tree_util.tree_leaves_with_path(self.states)
-        return {"_".join(part.name for part in path): one for path, one in leaves}
+        """Where the chains are, as plain arrays (chain, ...) for `resume`."""
+        states = self.states
+        found = {name: np.asarray(getattr(states, name)) for name in _NUMBERS}
+        for forest in _FORESTS:
+            trees = getattr(states, forest)
+            found |= {f"{forest}_{name}": np.asarray(getattr(trees, name)) for name in kernel.TOLD}
+        if states.levels is not None:
+            found |= {f"levels_{name}": np.asarray(one) for name, one in states.levels._asdict().items()}
+        return found
 
     def resume(self, position: Mapping[str, NDArray]) -> None:
         """Take up where chains were, in a sampler of the same rows, prior and number of chains.
@@ -94,8 +105,25 @@ class Sampler:
             there = position.get(name)
             if there is None or (there.shape, there.dtype) != (one.shape, one.dtype):
                 raise ArgumentError(f"the position is of other rows, another prior or other chains: {name} differs")
-        tree = jax.tree.structure(self.states)
-        self._set(jax.tree.unflatten(tree, [position[name] for name in here]))
+        states, data = jax.tree.map(np.asarray, (self.states, self._data))
+        states = states._replace(**{name: position[name] for name in _NUMBERS})
+        if states.levels is not None:
+            levels = {name: position[f"levels_{name}"] for name in states.levels._fields}
+            states = states._replace(levels=states.levels._replace(**levels))
+        told = [{name: position[f"{forest}_{name}"] for name in kernel.TOLD} for forest in _FORESTS]
+        prognostic, effect = states.prognostic._replace(**told[0]), states.effect._replace(**told[1])
+        chains, treatments = effect.split.shape[:2]
+        self._set(
+            states._replace(
+                prognostic=_stacked(kernel.settled(data.prognostic, _part(prognostic, c)) for c in range(chains)),
+                effect=_stacked(
+                    _stacked(
+                        kernel.settled(_part(data.effect, a), _part(_part(effect, c), a)) for a in range(treatments)
+                    )
+                    for c in range(chains)
+                ),
+            )
+        )
 
     def burn_in(self, sweeps: int, progress: Progress | None = None) -> None:
         """Sweep, and keep nothing.
@@ -134,7 +162,7 @@ class Sampler:
         counts = [min(self._kept, draws - done) for done in range(0, draws, self._kept)]
         pieces = [np.where(np.arange(self._kept) < count, thin, 0).astype(np.int32) for count in counts]
         parts = self._run(pieces, counts, at_rows=at_rows, progress=progress)
-        return joined(parts, self._resolved, self._cuts, binary=self._binary)
+        return joined(parts, self._resolved, self._cuts, binary=self._flags.binary)
 
     def _set(self, states: gibbs.State) -> None:
         with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
@@ -159,7 +187,7 @@ class Sampler:
                     return
                 self._states[place], drawn = self._advance(self._states[place], sweeps, at_rows=at_rows)
                 for chain in range(self._group if count else 0):
-                    kept = of_chain(drawn, chain, count, self._n, self._resolved)
+                    kept = of_chain(drawn, chain, count, self._layout)
                     found[self._groups[place].start + chain].append(kept)
                 done.put(int(sweeps.sum()) * self._group)
 
@@ -178,9 +206,18 @@ class Sampler:
         self, states: gibbs.State, sweeps: NDArray[np.int32], *, at_rows: bool
     ) -> tuple[gibbs.State, gibbs.Draw]:
         with jax.enable_x64(False):  # noqa: FBT003 -- each thread has its own
-            options = {"expanded": self._expanded, "binary": self._binary, "rows": at_rows}
-            found = gibbs.advance(self._data, self._numbers, states, jnp.asarray(sweeps), **options)
+            found = gibbs.advance(
+                self._data, self._numbers, states, jnp.asarray(sweeps), flags=self._flags, rows=at_rows
+            )
             return jax.block_until_ready(found)
+
+
+def _part(tree: Any, place: int) -> Any:
+    return jax.tree.map(lambda one: one[place], tree)
+
+
+def _stacked(parts: Iterable[Any]) -> Any:
+    return jax.tree.map(lambda *ones: np.stack(ones), *parts)
 
 
 def _report(futures: list[Future[None]], done: "queue.SimpleQueue[int]", progress: Progress | None) -> None:

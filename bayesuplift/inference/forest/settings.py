@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from bayesuplift.data.causal_rows import CausalRows
 from bayesuplift.errors import ArgumentError, listed
-from bayesuplift.priors.forest import ForestPrior
+from bayesuplift.priors.forest import EffectCoding, ForestPrior
 
 _NOISE_DEGREES: Final = 3.0
 _NOISE_TAIL: Final = 0.1
-_SCALES: Final = ("intercept_sd", "prognostic_sd", "average_sd", "effect_sd")
+_SCALES: Final = ("intercept_sd", "prognostic_sd", "average_sd", "effect_sd", "segment_sd", "segment_effect_sd")
+_TWO: Final = 2
 _NUMBERS: Final = ("location", *_SCALES, "noise_sd")
 
 
@@ -26,23 +28,27 @@ class Resolved:
     ----------
     location, spread
         What is sampled is (y - location) / spread.
-    centre
-        What the coding subtracts from `treated`.
+    coding
+        (arm, treatment): what multiplies the effects of a row of each arm.
     intercept_sd, prognostic_sd, average_sd, effect_sd
         As the prior states them.
     noise_shape, noise_rate
         sigma^2 ~ InverseGamma(shape, rate).
+    segment_sd, segment_effect_sd
+        As the prior states them.
     """
 
     location: float
     spread: float
-    centre: float
+    coding: NDArray[np.float64]
     intercept_sd: float
     prognostic_sd: float
     average_sd: float
     effect_sd: float
     noise_shape: float
     noise_rate: float
+    segment_sd: float
+    segment_effect_sd: float
 
 
 def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
@@ -58,12 +64,12 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
     if missing:
         raise ArgumentError(f"the prior leaves out {listed(missing)}; resolve it for the data first")
     weight = np.ones(len(rows.outcome)) if rows.weight is None else rows.weight
-    centre = {"treated": 0.0, "centred": float(weight @ rows.treated / weight.sum()), "halves": 0.5}[prior.coding]
+    coding = _coding(prior.coding, np.bincount(rows.arm, weight) / weight.sum())
     if rows.binary:
         location = float(norm.ppf(stated["location"]))
         slope = float(norm.pdf(location))  # a small change of the value behind is the probability's over this
         scales = {name: stated[name] / slope for name in _SCALES}
-        return Resolved(location=location, spread=1.0, centre=centre, **scales, noise_shape=1.0, noise_rate=1.0)
+        return Resolved(location=location, spread=1.0, coding=coding, **scales, noise_shape=1.0, noise_rate=1.0)
     mean = weight @ rows.outcome / weight.sum()
     spread = float(np.sqrt(weight @ (rows.outcome - mean) ** 2 / weight.sum()))
     tail = float(chi2.ppf(_NOISE_TAIL, _NOISE_DEGREES))
@@ -71,8 +77,22 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
         location=stated["location"],
         # only rounding depends on it: the prior is stated in the outcome's units
         spread=spread if spread > 0.0 else stated["noise_sd"],
-        centre=centre,
+        coding=coding,
         **{name: stated[name] for name in _SCALES},
         noise_shape=_NOISE_DEGREES / 2.0,
         noise_rate=stated["noise_sd"] ** 2 * tail / 2.0,
     )
+
+
+def _coding(coding: EffectCoding, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What multiplies the effects of a row of each arm, (arm, treatment), the control first."""
+    own = np.eye(len(shares))[:, 1:]
+    if coding == "centred":
+        return own - shares[1:]
+    if coding == "treated":
+        return own
+    if len(shares) > _TWO:
+        raise ArgumentError(
+            f"ForestPrior: coding = 'halves' codes two arms, and there are {len(shares)}; give 'treated' or 'centred'"
+        )
+    return own - 0.5

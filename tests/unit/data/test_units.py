@@ -75,10 +75,10 @@ def test_columns_are_standardised_over_all_units_and_constant_ones_left_at_0() -
 
 def test_new_units_are_coded_as_the_old_ones() -> None:
     units = Units.of(experiment())
-    labels, columns, _ = coded_units(TABLE.drop(columns=["spend", "arm"]), units.coding, unit="customer")
-    assert labels.tolist() == TABLE["customer"].tolist()
-    np.testing.assert_array_equal(columns, units.columns)
-    assert coded_units(TABLE, units.coding)[0].tolist() == list(range(7))
+    given = coded_units(TABLE.drop(columns=["spend", "arm"]), units.coding, unit="customer")
+    assert given.labels.tolist() == TABLE["customer"].tolist()
+    np.testing.assert_array_equal(given.columns, units.columns)
+    assert coded_units(TABLE, units.coding).labels.tolist() == list(range(7))
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ EMPTY_ARM = ((100, 60, 0), (10, 20, 0), (300, 300, 0), (7, 5, 0))
         (EMPTY_CELL, {"pooled": "segment"}, None),
         (EMPTY_CELL, {}, "An arm has no unit in newbie=1, channel=Phone"),
         (EMPTY_CELL, {"pooled": "unit"}, "An arm has no unit in"),
+        (EMPTY_CELL, {"pooled": "unit", "grouped_by": "newbie, channel"}, None),
         (EMPTY_ARM, {"pooled": "segment"}, "No unit is in women"),
         (EMPTY_ARM, {}, "No unit is in women"),
     ],

@@ -8,6 +8,7 @@ import bayesuplift as bu
 from bayesuplift.errors import FactorNotFoundError
 from bayesuplift.estimands.grouped import grouped
 from tests.support.factored import UNITS, factored, rates
+from tests.support.over_units import over_units
 
 
 def observed(n: list[list[int]]) -> xr.Dataset:
@@ -48,3 +49,28 @@ def test_what_speaks_of_the_draws_is_kept() -> None:
 def test_a_factor_that_is_not_there_is_named() -> None:
     with pytest.raises(FactorNotFoundError, match="Did you mean 'newbie'"):
         grouped(factored(rates(seed=1)), by="newby", observed=observed(pairs()))
+
+
+def test_units_are_averaged_over_crossed_factors_and_the_whole_stays_the_whole() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.uniform(0.1, 0.9, (2, 10, 12, 3)).astype(np.float32)
+    factors = {"newbie": list("001100110011"), "channel": ["Web", "Phone"] * 6}
+    tree = over_units(values, factors=factors, kind="binary")
+    coords = {
+        "segment": [f"newbie={a}, channel={b}" for a in "01" for b in ("Phone", "Web")],
+        "arm": ["control", "men", "women"],
+        "newbie": ("segment", list("0011")),
+        "channel": ("segment", ["Phone", "Web"] * 2),
+    }
+    crossed = grouped(
+        tree,
+        by=["newbie", "channel"],
+        observed=xr.Dataset({"n": (("segment", "arm"), np.ones((4, 3), dtype=int))}, coords=coords),
+    )
+    assert crossed.attrs["grouped_by"] == "newbie, channel"
+    for place, (newbie, channel) in enumerate((a, b) for a in "01" for b in ("Phone", "Web")):
+        members = (np.array(factors["newbie"]) == newbie) & (np.array(factors["channel"]) == channel)
+        expected = values[:, :, members].astype(np.float64).mean(axis=2)
+        np.testing.assert_allclose(crossed["posterior/mean_outcome"].isel(segment=place), expected, rtol=1e-12)
+    # three units in each of the four: segments of equal weight
+    np.testing.assert_allclose(bu.ate(crossed), bu.ate(tree), rtol=0, atol=1e-12)

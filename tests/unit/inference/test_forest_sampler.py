@@ -11,8 +11,9 @@ from scipy.stats import truncnorm
 
 from bayesuplift.data.causal_rows import CausalRows
 from bayesuplift.errors import ArgumentError
-from bayesuplift.inference.forest import gibbs, kernel
+from bayesuplift.inference.forest import kernel, latent
 from bayesuplift.inference.forest.kernel import KernelVersionError, Shape
+from bayesuplift.inference.forest.normal import given_information
 from bayesuplift.inference.forest.planting import padded
 from bayesuplift.inference.forest.run import Sampler
 from bayesuplift.inference.session import jax_session
@@ -30,6 +31,8 @@ PRIOR = ForestPrior(
     average_sd=2.0,
     effect_sd=1.0,
     noise_sd=1.5,
+    segment_sd=1.0,
+    segment_effect_sd=0.5,
 )
 EXACT = {np.dtype(name) for name in ("float32", "uint8", "uint32", "int32", "bool")}
 
@@ -37,9 +40,9 @@ EXACT = {np.dtype(name) for name in ("float32", "uint8", "uint32", "int32", "boo
 def world(**changes: Any) -> CausalRows:
     generator = np.random.default_rng(seed_of("a world for forests"))
     table = np.column_stack([generator.normal(size=(N, 2)), generator.integers(0, 2, N)])
-    treated = generator.integers(0, 2, N).astype(np.float64)
-    outcome = 10.0 + 3.0 * np.abs(table[:, 0]) + EFFECT * treated + generator.normal(size=N)
-    return replace(CausalRows(outcome, treated, table, table), **changes)
+    arm = generator.integers(0, 2, N)
+    outcome = 10.0 + 3.0 * np.abs(table[:, 0]) + EFFECT * arm + generator.normal(size=N)
+    return replace(CausalRows(outcome, arm, table, table), **changes)
 
 
 def sampler(rows: CausalRows, name: str, prior: ForestPrior = PRIOR) -> Sampler:
@@ -60,13 +63,13 @@ def test_every_array_is_float32_or_a_small_integer_where_the_session_is_float64(
     arrays = jax.tree_util.tree_leaves_with_path((run.states._replace(key=()), run._data, run._numbers))
     wrong = {jax.tree_util.keystr(path): one.dtype for path, one in arrays if np.dtype(one.dtype) not in EXACT}
     assert not wrong
-    assert draws.effect_at_rows.dtype == draws.effect.leaf.dtype == np.float32
+    assert draws.at_rows.dtype == draws.effects[0].leaf.dtype == np.float32
     assert draws.average.dtype == np.float64
 
 
 def test_a_constant_effect_is_found(finished: Any) -> None:
     _, draws = finished
-    average = draws.effect_at_rows.mean(axis=-1)
+    average = draws.at_rows[..., 1].mean(axis=-1)
     # the error of a difference of means with noise 1 in halves of 200 is 0.14
     assert 0.09 < average.std() < 0.2
     assert abs(average.mean() - EFFECT) < 4 * 0.14
@@ -77,8 +80,9 @@ def test_stored_trees_give_the_effects_followed_on_the_way(finished: Any) -> Non
     _, draws = finished
     rows = world()
     # rounding of float32 in sums of 20 trees, over the 25 sweeps between exact sums
-    np.testing.assert_allclose(draws.effect_at(rows.moderators), draws.effect_at_rows, atol=2e-5)
-    np.testing.assert_allclose(draws.prognostic_at(rows.prognostic), draws.prognostic_at_rows, atol=1e-4)
+    found = draws.at(rows.prognostic, rows.moderators)
+    np.testing.assert_allclose(found[..., 1], draws.at_rows[..., 1], atol=2e-5)
+    np.testing.assert_allclose(found[..., 0], draws.at_rows[..., 0], atol=1e-4)
 
 
 def test_a_seed_gives_its_draws_however_the_run_is_divided(finished: Any) -> None:
@@ -91,8 +95,8 @@ def test_a_seed_gives_its_draws_however_the_run_is_divided(finished: Any) -> Non
         elsewhere = sampler(world(), "another seed")
         elsewhere.resume(again.position())
         second = elsewhere.draw(50)
-    np.testing.assert_array_equal(first.effect_at_rows, draws.effect_at_rows[:, :50])
-    np.testing.assert_array_equal(second.effect_at_rows, draws.effect_at_rows[:, 50:100])
+    np.testing.assert_array_equal(first.at_rows, draws.at_rows[:, :50])
+    np.testing.assert_array_equal(second.at_rows, draws.at_rows[:, 50:100])
     np.testing.assert_array_equal(second.sigma, draws.sigma[:, 50:100])
     assert not np.array_equal(draws.sigma[0], draws.sigma[1])
 
@@ -108,10 +112,12 @@ def test_a_row_of_weight_two_is_two_rows() -> None:
     """Trees and leaves draw from streams that do not depend on the number of rows: what is equal in law is equal here."""
     half = slice(0, N // 2)
     rows = world()
-    rows = CausalRows(rows.outcome[half], rows.treated[half], rows.prognostic[half], rows.moderators[half])
-    tables = (rows.outcome, rows.treated, rows.prognostic, rows.moderators)
-    outcome, treated, prognostic, moderators = (np.concatenate([one, one]) for one in tables)
-    doubled = CausalRows(outcome, treated, prognostic, moderators)
+    levels = np.arange(N // 2) % 3
+    rows = CausalRows(rows.outcome[half], rows.arm[half], rows.prognostic[half], rows.moderators[half])
+    tables = (rows.outcome, rows.arm, rows.prognostic, rows.moderators, levels)
+    outcome, arm, prognostic, moderators, group = (np.concatenate([one, one]) for one in tables)
+    doubled = CausalRows(outcome, arm, prognostic, moderators, groups=(group,))
+    rows = replace(rows, groups=(levels,))
     singly = replace(
         PRIOR, prognostic=replace(PRIOR.prognostic, least_units=1), effect=replace(PRIOR.effect, least_units=1)
     )
@@ -121,14 +127,15 @@ def test_a_row_of_weight_two_is_two_rows() -> None:
         found = drawn(weighted, singly)
         ignored = drawn(replace(weighted, weight=np.ones(N // 2)), singly)
     # rounding of float32, in five sweeps
-    np.testing.assert_allclose(found[0], expected[0][..., half], atol=2e-4)
+    np.testing.assert_allclose(found[0], expected[0][:, :, half], atol=2e-4)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-4)
     assert np.abs(ignored[1] - expected[1]).max() > 0.01
 
 
 def drawn(rows: CausalRows, prior: ForestPrior) -> tuple[Any, Any]:
     draws = sampler(rows, "weights", prior).draw(5)
-    return draws.effect_at_rows, draws.sigma
+    assert draws.at_rows is not None
+    return draws.at_rows[..., 1], draws.sigma
 
 
 def test_rows_that_are_none_leave_no_trace(finished: Any) -> None:
@@ -155,8 +162,8 @@ def test_an_interrupt_keeps_what_was_drawn() -> None:
         run = sampler(world(), "interrupted")
         draws = run.draw(2000, progress=stop)
         assert 25 <= draws.shape[1] < 2000
-        assert draws.effect_at_rows is not None
-        assert draws.effect_at_rows.shape == (2, draws.shape[1], N)
+        assert draws.at_rows is not None
+        assert draws.at_rows.shape == (2, draws.shape[1], N, 2)
         with pytest.raises(RuntimeError, match="broken"):
             run.draw(100, progress=broken)
 
@@ -206,8 +213,10 @@ def test_another_version_of_the_kernel_is_refused(found: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"treated": np.ones(N)}, "rows of both"),
-        ({"treated": np.full(N, 0.5)}, "treated must be 0"),
+        ({"arm": np.zeros(N)}, "rows of each of at least two"),
+        ({"arm": np.where(np.arange(N) < 9, 2, 0)}, "rows of each of at least two"),
+        ({"arm": np.full(N, 0.5)}, "arm of shape .*a whole number"),
+        ({"groups": (np.zeros(3),)}, "groups of shape .*a whole number"),
         ({"outcome": np.full(N, np.nan)}, "outcome holds missing"),
         ({"weight": np.zeros(N)}, "a weight is 0"),
         ({"moderators": np.ones(N)}, "moderators has shape"),
@@ -228,6 +237,21 @@ def test_a_prior_that_leaves_numbers_out_is_refused() -> None:
 def test_moderators_that_do_not_vary_are_refused() -> None:
     with pytest.raises(ArgumentError, match="none of the moderators"):
         sampler(world(moderators=np.ones((N, 2))), "constant")
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_normal_values_have_the_mean_and_covariance_of_their_precision(size: int) -> None:
+    generator = np.random.default_rng(seed_of(f"precision {size}"))
+    root = generator.normal(size=(3, size, size + 2)).astype(np.float32)
+    information, score = root @ root.swapaxes(-1, -2), generator.normal(size=(3, size)).astype(np.float32)
+    with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
+        drawn = jax.jit(given_information)
+        mean = np.asarray(drawn(information, score, np.zeros((3, size), np.float32)))
+        steps = [np.asarray(drawn(information, 0.0 * score, np.tile(one, (3, 1)))) for one in np.eye(size, dtype="f")]
+    # float32 over the condition number of a few dimensions
+    np.testing.assert_allclose(mean, np.linalg.solve(information, score[..., None])[..., 0], rtol=2e-3, atol=2e-3)
+    spread = np.stack(steps, axis=-1)
+    np.testing.assert_allclose(spread @ spread.swapaxes(-1, -2), np.linalg.inv(information), rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("least", [-30.0, -6.0, -1.0, 2.9, 5.0, 11.0])
@@ -253,4 +277,4 @@ def test_of_very_many_values_none_is_infinite(least: float) -> None:
 def above(least: float, size: int) -> np.ndarray:
     with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
         key = jax.random.key(seed_of(f"above {least}"))
-        return np.asarray(jax.jit(gibbs._above)(key, np.full(size, least, np.float32)), dtype=np.float64)
+        return np.asarray(jax.jit(latent.above)(key, np.full(size, least, np.float32)), dtype=np.float64)

@@ -113,17 +113,17 @@ def forest(depth: int, name: str) -> Forest:
 def some_draws() -> ForestDraws:
     generator = np.random.default_rng(seed_of("scalars"))
     scalars: dict[str, Any] = {
-        name: generator.normal(size=(CHAINS, DRAWS))
-        for name in ("intercept", "average", "scale", "sigma", "acceptance")
+        name: generator.normal(size=(CHAINS, DRAWS)) for name in ("intercept", "sigma", "prognostic_sd", "acceptance")
     }
+    scalars |= {name: generator.normal(size=(CHAINS, DRAWS, 2)) for name in ("average", "scale", "effect_sd")}
     cuts = Cuts.of(covariates(300, seed_of("cuts")), MOST)
     return ForestDraws(
         **scalars,
         prognostic=forest(5, "prognostic"),
-        effect=forest(3, "effect"),
+        effects=(forest(3, "effect"), forest(3, "another effect")),
         prognostic_cuts=cuts,
         effect_cuts=cuts,
-        centre=0.5,
+        coding=np.array([[-0.2, -0.3], [0.8, -0.3], [-0.2, 0.7]]),
     )
 
 
@@ -132,11 +132,21 @@ def test_stored_draws_predict_the_same(tmp_path: Path) -> None:
     draws.to_dataset().to_netcdf(tmp_path / "forest.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "forest.nc", engine="h5netcdf") as stored:
         again = ForestDraws.from_dataset(stored.load())
-    assert again.centre == 0.5
-    np.testing.assert_array_equal(again.prognostic_at(table), draws.prognostic_at(table))
-    np.testing.assert_array_equal(again.effect_at(table), draws.effect_at(table))
+    found = draws.at(table, table)
+    np.testing.assert_array_equal(again.at(table, table), found)
+    by_hand = found[..., :1] + found[..., 1:] @ draws.coding.T.astype(np.float32)
+    np.testing.assert_allclose(again.by_arm(found), by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_the_effects_are_those_of_their_own_trees() -> None:
+    draws, table = some_draws(), covariates(40, seed_of("new rows"))
+    bins = draws.effect_cuts.bins(table)
+    found = draws.at(table, table, [np.full((CHAINS, DRAWS, 40, 3), 0.25)])
+    for a, trees in enumerate(draws.effects):
+        expected = draws.average[..., a, None] + draws.scale[..., a, None] * trees.at(bins) + 0.25
+        np.testing.assert_allclose(found[..., 1 + a], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_file_that_lacks_trees_is_refused() -> None:
-    with pytest.raises(PosteriorError, match="effect_leaf"):
-        ForestDraws.from_dataset(some_draws().to_dataset().drop_vars("effect_leaf"))
+    with pytest.raises(PosteriorError, match="effect_1_leaf"):
+        ForestDraws.from_dataset(some_draws().to_dataset().drop_vars("effect_1_leaf"))

@@ -55,12 +55,17 @@ def test_primary_outcomes_come_first(tmp_path: Path) -> None:
         (
             'kind = "binary"',
             'kind = "binary"\nengine = "mcmc"',
-            r"engine = 'mcmc'. Choices: closed_form, direct, hmc, nuts",
+            r"engine = 'mcmc'. Choices: closed_form, direct, gibbs, hmc, nuts",
         ),
         ("seed = 7", "seed = -1", r"seed = -1; expected a whole number from 0"),
         ('name = "order"', 'name = ""', r"name is empty"),
         ('trials = "n"', 'trials = "n"\nunit = "u"', r"with trials, a row holds statistics"),
+        ('trials = "n"', 'trials = "n"\npropensity = "p"', r"propensity and covariates are columns of unit rows"),
         ("seed = 7", "seed = 7.5", r"seed = 7.5; expected a whole number"),
+        ("seed = 7", "draws = 3", r"\[model\] draws = 3; expected a whole number from 4"),
+        ("seed = 7", "chains = 0", r"\[model\] chains = 0; expected a whole number from 1"),
+        ("seed = 7", "warmup = true", r"\[model\] warmup = True; expected a whole number"),
+        ('kind = "binary"', 'kind = "binary"\ndraws = 2.5', r"draws = 2.5; expected a whole number"),
         ("seed = 7", "prior = 1", r"prior = 1; expected a table"),
         ('segments = ["channel"]', 'segments = "channel"', r"segments = 'channel'; expected a list"),
         ("{ control = 1, offer = 1 }", "[1, 1]", r"intended_split: expected a table"),
@@ -124,6 +129,25 @@ def test_every_kind_has_its_model_and_an_outcome_its_own_word(tmp_path: Path) ->
     # a prior belongs to a model: an outcome with a model of its own does not take the shared one's
     assert [one.prior for one in found] == [{"scale": 1}] * 3 + [{"amount": {"scale": 0.5}}, None]
     assert [one.engine for one in found] == ["direct"] * 4 + ["nuts"]
+
+
+def test_the_length_of_a_run_is_the_outcomes_own_or_that_of_its_shared_model(tmp_path: Path) -> None:
+    rest = ANALYSIS[: ANALYSIS.index("[[outcome]]")]
+    outcomes = "".join(
+        f'[[outcome]]\nname = "{name}"\nkind = "binary"\nthreshold_of_caring = 1\n{more}'
+        for name, more in (
+            ("a", ""),
+            ("b", "draws = 50\n"),
+            ("c", 'model = "exchangeable_rates"\n'),
+            ("d", 'model = "exchangeable_rates"\nchains = 3\n'),
+        )
+    )
+    shared = '[model]\nname = "beta_binomial"\nchains = 2\ndraws = 40\nwarmup = 30\n'
+    analysis = read_analysis(written(tmp_path, analysis=rest + outcomes + shared))
+    found = [tuple(analysis.model_of(one).length.values()) for one in analysis.outcomes]
+    # a length belongs to a model, as its engine does
+    assert found == [(2, 40, 30), (2, 50, 30), (None, None, None), (3, None, None)]
+    assert tuple(read_analysis(written(tmp_path)).model.length) == ("chains", "draws", "warmup")
 
 
 def test_a_prior_is_made_from_its_table() -> None:

@@ -1,0 +1,1 @@
+"""What a study without random assignment can tell, and what it cannot."""

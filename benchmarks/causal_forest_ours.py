@@ -1,0 +1,58 @@
+"""Our side of the benchmark of causal forests: `bayesian_causal_forest` on a world, a second time in the same process.
+
+Started by causal_forest.py: python -m benchmarks.causal_forest_ours FILE TARGET --seed S --length CHAINS BURN_IN DRAWS
+Levels of the effect's trees are BAYESUPLIFT_EFFECT_DEPTH, where that is set.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import pandas as pd
+
+import bayesuplift as bu
+from benchmarks.rivals.forest_summary import Array, Given, contestant, found_by_draws
+
+
+def prior() -> bu.ForestPrior:
+    default = bu.ForestPrior()
+    depth = os.environ.get("BAYESUPLIFT_EFFECT_DEPTH")
+    return default if depth is None else replace(default, effect=replace(default.effect, depth=int(depth)))
+
+
+def fit(given: Given) -> Callable[[], dict[str, Array]]:
+    names = [f"x{k}" for k in range(given.x.shape[1])]
+    frame = pd.DataFrame(given.x, columns=names).assign(arm=given.z.astype(int), y=given.y)
+    if given.propensity is not None:
+        frame["propensity"] = given.propensity
+    units = bu.read_experiment(
+        frame,
+        arm="arm",
+        control=0,
+        outcome="y",
+        kind="binary" if given.binary else "continuous",
+        covariates=names,
+        propensity=None if given.propensity is None else "propensity",
+        assignment="randomized" if given.propensity is None else "observational",
+    )
+    posterior = bu.fit(
+        "bayesian_causal_forest",
+        units,
+        seed=given.seed,
+        prior=prior(),
+        chains=given.chains,
+        warmup=given.burn_in,
+        draws=given.draws,
+        progress=False,
+    )
+
+    def sum_up() -> dict[str, Array]:
+        means = posterior["posterior"]["mean_outcome"].transpose("arm", "chain", "draw", "unit")
+        effect = means[1].to_numpy() - means[0].to_numpy()
+        return found_by_draws(effect.reshape(-1, effect.shape[-1]))
+
+    return sum_up
+
+
+if __name__ == "__main__":
+    contestant(fit, "bayesuplift", "jax", "bartz")

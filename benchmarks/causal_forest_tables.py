@@ -1,0 +1,227 @@
+"""The tables of the benchmark of causal forests, from the lines that causal_forest.py wrote."""
+
+import platform
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.forest_worlds import WORLDS
+from benchmarks.tables import table
+
+OURS: Final = "ours"
+EMPTY: Final = "ours, empty cache"
+LARGEST: Final = "marketing-64000"
+STOCHTREE: Final = "stochtree"
+DEPTHS: Final = ("ours, effect trees of 6 levels", "ours, effect trees of 8 levels")
+LEAST_PAIRS: Final = 2
+DIGITS: Final = 3
+
+Lines = Mapping[int, Mapping[str, Any]]
+"""One contestant's lines on one world, by replication."""
+
+
+def told(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Every table for which there are lines, with a sentence about the run before them."""
+    found: dict[str, dict[str, dict[int, Mapping[str, Any]]]] = {}
+    for line in sorted(lines, key=lambda line: (WORLDS.index(line["world"]), line["replication"])):
+        found.setdefault(line["world"], {}).setdefault(line["contestant"], {})[line["replication"]] = line
+    if not found:
+        return "No results."
+    every = [line for by_name in found.values() for ours in by_name.values() for line in ours.values()]
+    against = {name: both for name, by_name in found.items() if (both := paired(by_name, OURS, STOCHTREE))}
+    parts = [opening(every)]
+    if against:
+        parts += ["#### Against stochtree, pair by pair", against_stochtree(against), together(against)]
+    deep = {name: by_name for name, by_name in found.items() if any(one in by_name for one in DEPTHS)}
+    if deep:
+        parts += ["#### Deeper trees of the effect", depths(deep)]
+    if any(OURS in by_name for by_name in found.values()):
+        parts += ["#### Time and memory", times(found)]
+    if OURS in found.get(LARGEST, {}):
+        parts.append(largest(found[LARGEST][OURS]))
+    parts += ["#### Everybody", everybody(found)]
+    return "\n\n".join(parts)
+
+
+def opening(lines: list[Mapping[str, Any]]) -> str:
+    versions = {name: number for line in lines for name, number in line["versions"].items()}
+    dates, loads = sorted({line["date"] for line in lines}), [line["load"] for line in lines]
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    named = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
+    return (
+        f"Run on {when} by `make bench-forests`: Python {platform.python_version()}, {named}. Load average before a run "
+        f"{min(loads):.1f} to {max(loads):.1f}, the contestant before it included."
+    )
+
+
+def paired(by_name: Mapping[str, Lines], one: str, other: str) -> tuple[Lines, Lines] | None:
+    """Lines of two contestants on the replications that both had, if there are two or more."""
+    both = sorted(set(by_name.get(one, {})) & set(by_name.get(other, {})))
+    if len(both) < LEAST_PAIRS:
+        return None
+    first, second = by_name[one], by_name[other]
+    return {k: first[k] for k in both}, {k: second[k] for k in both}
+
+
+def values(lines: Lines, name: str) -> np.ndarray:
+    """What the lines say, in their order."""
+    return np.array([line[name] for line in lines.values()], dtype=np.float64)
+
+
+def with_error(sample: np.ndarray) -> tuple[float, float]:
+    """Mean, and its standard error."""
+    return float(sample.mean()), float(sample.std(ddof=1) / np.sqrt(len(sample)))
+
+
+def log_ratio(ours: Lines, theirs: Lines) -> np.ndarray:
+    return np.log(values(ours, "pehe") / values(theirs, "pehe"))
+
+
+def number(value: float) -> str:
+    return f"{value:.{DIGITS}g}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def against_stochtree(found: Mapping[str, tuple[Lines, Lines]]) -> str:
+    """A row a world: PEHE, coverage, bias and its coverage, ours against stochtree's on the same replications."""
+    rows = []
+    for name, (ours, theirs) in found.items():
+        mean, error = with_error(values(ours, "pehe") - values(theirs, "pehe"))
+        ratio, spread = with_error(log_ratio(ours, theirs))
+        bias, other_bias = (np.abs(values(one, "bias")) for one in (ours, theirs))
+        cells = [name, str(len(ours)), *(number(values(one, "pehe").mean()) for one in (ours, theirs))]
+        cells += [f"{mean:+.2g} ± {error:.1g}", f"{np.exp(ratio):.3f} ± {np.exp(ratio) * spread:.3f}"]
+        cells += [" / ".join(percent(values(one, "coverage").mean()) for one in (ours, theirs))]
+        cells += [" / ".join(number(values(one, "width").mean()) for one in (ours, theirs))]
+        cells += [f"{number(bias.mean())} / {number(other_bias.mean())}", ratio_of_means(bias, other_bias)]
+        cells += [" / ".join(percent(values(one, "average_covers").mean()) for one in (ours, theirs))]
+        rows.append(cells)
+    header = ["world", "replications", "PEHE, ours", "PEHE, stochtree", "difference", "ratio"]
+    header += ["95% intervals cover, %, ours / stochtree", "their width", "mean absolute bias of the average effect"]
+    return table([*header, "ratio of the two", "its 95% interval covers, %"], rows)
+
+
+def ratio_of_means(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """Ratio of two means of pairs, with its standard error by the delta method."""
+    ratio = float(ours.mean() / theirs.mean())
+    return f"{ratio:.2f} ± {with_error(ours - ratio * theirs)[1] / theirs.mean():.2f}"
+
+
+def together(found: Mapping[str, tuple[Lines, Lines]]) -> str:
+    """The same over worlds, each world once."""
+    ratios = [with_error(log_ratio(*both)) for both in found.values()]
+    mean = float(np.exp(np.mean([ratio for ratio, _ in ratios])))
+    error = mean * float(np.sqrt(np.sum([spread**2 for _, spread in ratios]))) / len(ratios)
+    above = [name for name, both in found.items() if exceeds(np.subtract(*(values(one, "pehe") for one in both)))]
+    verdict = f"by more than two standard errors above: {', '.join(above) or 'nowhere'}"
+    return f"PEHE over the {len(ratios)} worlds, ours by stochtree's: {mean:.3f} ± {error:.3f}; {verdict}."
+
+
+def exceeds(difference: np.ndarray) -> bool:
+    mean, error = with_error(difference)
+    return mean > 2.0 * error
+
+
+def depths(found: Mapping[str, Mapping[str, Lines]]) -> str:
+    """PEHE with deeper trees of the effect less PEHE at the default, on the same replications."""
+    rows = []
+    for name, by_name in found.items():
+        for contestant in (*DEPTHS, STOCHTREE):
+            both = paired(by_name, contestant, OURS)
+            if both is None:
+                continue
+            mean, error = with_error(values(both[0], "pehe") - values(both[1], "pehe"))
+            shown = [number(values(one, "pehe").mean()) for one in both]
+            shown += [f"{mean:+.2g} ± {error:.1g}", " / ".join(percent(values(one, "coverage").mean()) for one in both)]
+            rows.append([name, contestant, str(len(both[0])), *shown])
+    header = ["world", "contestant", "replications", "PEHE", "PEHE of our default", "difference"]
+    return table([*header, "95% intervals cover, %, it / our default"], rows)
+
+
+def times(found: Mapping[str, Mapping[str, Lines]]) -> str:
+    """A row a world: seconds of ours and of stochtree, from a process's start or of the fit alone, and their ratios."""
+    rows = []
+    for name, by_name in found.items():
+        if OURS not in by_name:
+            continue
+        ours, one, two = (by_name.get(key, {}) for key in (OURS, STOCHTREE, "stochtree, two processes"))
+        shown = [seconds(by_name.get(EMPTY, {}), "total"), seconds(ours, "total"), seconds(ours, "warm")]
+        shown += [seconds(one, "total"), seconds(two, "total")]
+        for theirs in (one, two):
+            shown += [ratio(ours, theirs, "total", "total"), ratio(ours, theirs, "warm", "seconds")]
+        processor = (seconds(ours, "cpu"), seconds(ours, "cpu_warm"), seconds(one, "cpu"))
+        shown += [" / ".join(processor), " / ".join(memory(lines) for lines in (ours, one))]
+        chains, burn_in, draws = next(iter(ours.values()))["length"]
+        rows.append([name, f"{chains} x ({burn_in} + {draws})", *shown])
+    header = [
+        "world",
+        "chains x (left out + kept)",
+        "ours, empty cache",
+        "ours, first fit",
+        "ours, second fit",
+        "stochtree",
+    ]
+    header += ["stochtree, two processes", "first fit, stochtree = 1", "second fit, stochtree = 1"]
+    header += ["first fit, two processes = 1", "second fit, two processes = 1"]
+    header += ["processor time, our first fit / our second / stochtree", "peak memory, ours / stochtree"]
+    return table(header, rows)
+
+
+def largest(lines: Lines) -> str:
+    """The sentence about memory, of the world with the most units."""
+    line = max(lines.values(), key=lambda line: line["peak"])
+    chains, _, draws = line["length"]
+    return (
+        f"{line['units']:,} units under two arms, {chains * draws:,} draws of their mean outcomes kept: "
+        f"{line['peak']:.2f} GB at most, all of the process."
+    )
+
+
+def seconds(lines: Lines, name: str) -> str:
+    return f"{statistics.median(line[name] for line in lines.values()):.1f} s" if lines else "not timed"
+
+
+def memory(lines: Lines) -> str:
+    return f"{max(line['peak'] for line in lines.values()):.2f} GB" if lines else "not run"
+
+
+def ratio(ours: Lines, theirs: Lines, own: str, other: str) -> str:
+    """Median of the ratios of the replications that both had."""
+    both = set(ours) & set(theirs)
+    return f"{statistics.median(ours[k][own] / theirs[k][other] for k in both):.2f}" if both else "not timed"
+
+
+def everybody(found: Mapping[str, Mapping[str, Lines]]) -> str:
+    """A row a world and contestant: error with its standard error, coverage, bias, seconds, processor seconds, memory."""
+    rows = []
+    for name, by_name in found.items():
+        for contestant, lines in by_name.items():
+            if contestant == EMPTY or all("pehe" not in line for line in lines.values()):
+                continue
+            pehe = values(lines, "pehe")
+            shown = (
+                f"{number(pehe.mean())} ± {with_error(pehe)[1]:.1g}" if len(pehe) >= LEAST_PAIRS else number(pehe[0])
+            )
+            rows.append(
+                [
+                    name,
+                    contestant,
+                    str(len(lines)),
+                    shown,
+                    percent(values(lines, "coverage").mean()),
+                    number(values(lines, "width").mean()),
+                    number(float(np.abs(values(lines, "bias")).mean())),
+                    percent(values(lines, "average_covers").mean()),
+                    seconds(lines, "total"),
+                    seconds(lines, "cpu"),
+                    memory(lines),
+                ]
+            )
+    header = ["world", "contestant", "replications", "PEHE", "95% intervals cover, %", "their width"]
+    header += ["mean absolute bias of the average effect", "its 95% interval covers, %", "time from start"]
+    return table([*header, "processor time", "peak memory"], rows)
