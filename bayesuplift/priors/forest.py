@@ -17,7 +17,7 @@ EffectCoding = Literal["treated", "centred", "halves"]
 
 _SHARES: Final = {
     "prognostic_sd": math.sqrt(0.5),
-    "effect_sd": math.sqrt(0.5),
+    "effect_sd": 0.5,
     "average_sd": 1.0,
     "intercept_sd": 1.0,
     "segment_sd": 0.5,
@@ -77,8 +77,8 @@ class ForestPrior:
     """Prior of a Bayesian causal forest. Hahn, Murray and Carvalho (2020), section 5.
 
     What is left out is filled in from the units of all arms, with v the outcome's standard deviation: location their mean,
-    average_sd and intercept_sd v, prognostic_sd and effect_sd v / sqrt(2), noise_sd the residual one of a linear
-    regression, segment_sd v / 2 and segment_effect_sd v / 4. Of a binary outcome with rate p, told by a normal value of
+    average_sd and intercept_sd v, prognostic_sd v / sqrt(2), effect_sd and segment_sd v / 2, segment_effect_sd v / 4,
+    noise_sd the residual one of a linear regression. Of a binary outcome with rate p, told by a normal value of
     variance 1 that is above 0: location p; with h the slope of the normal distribution function there (.24 where p is
     .16), prognostic_sd and intercept_sd h, average_sd .3 h, effect_sd and segment_sd h / 2, segment_effect_sd .15 h; there
     is no noise to state.
@@ -87,7 +87,7 @@ class ForestPrior:
     ----------
     prognostic, effect
         What the forests of the outcome under control and of the effect are like: by default many trees that may be deep,
-        and fewer, shallow ones that most of the time do not split at all.
+        and fewer ones that most of the time do not split at all.
     location, intercept_sd
         Mean and standard deviation of the prior of the intercept, outcome units.
     prognostic_sd
@@ -118,7 +118,7 @@ class ForestPrior:
     """
 
     prognostic: ForestShape = ForestShape(trees=250, depth=6, base=0.95, power=2.0)
-    effect: ForestShape = ForestShape(trees=100, depth=4, base=0.25, power=3.0)
+    effect: ForestShape = ForestShape(trees=100, depth=6, base=0.25, power=3.0)
     location: float | None = None
     intercept_sd: float | None = None
     prognostic_sd: float | None = None

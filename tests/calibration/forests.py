@@ -188,7 +188,7 @@ def half_t_means() -> list[float]:
 
 def whole_sweep(data: gibbs.Data, prior: gibbs.Prior, state: gibbs.State, flags: gibbs.Flags) -> gibbs.State:
     """The sweep as it is run, with the sums over trees made anew."""
-    return gibbs.sweep(data, prior, state, flags)[0]
+    return gibbs.summed(data, gibbs.sweep(data, prior, state, flags)[0])
 
 
 def offset_ignored(data: gibbs.Data, prior: gibbs.Prior, state: gibbs.State, flags: gibbs.Flags) -> gibbs.State:

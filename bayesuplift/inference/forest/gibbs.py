@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesuplift.inference.forest import groups as terms
-from bayesuplift.inference.forest import kernel
-from bayesuplift.inference.forest.latent import behind
+from bayesuplift.inference.forest import kernel, spread
+from bayesuplift.inference.forest.latent import Predictor, behind, line
 from bayesuplift.inference.forest.normal import given_information
 
 LEAST_SCALE: Final = 1e-4
@@ -194,6 +194,21 @@ def first(keys: Any, data: Data, prognostic: kernel.Trees, effect: kernel.Trees)
     return found._replace(key=np.asarray(keys, dtype=np.uint32))
 
 
+def summed(data: Data, state: State) -> State:
+    """The same state, with what it says at the rows summed anew from the trees and levels.
+
+    Rounding is moved along with the trees, and stretched with them: the sums are made anew every few dozen sweeps.
+    """
+    state = state._replace(
+        level=kernel.at_rows(data.prognostic, state.prognostic),
+        deviation=jax.vmap(kernel.at_rows)(data.effect, state.effect),
+    )
+    if data.groups is None:
+        return state
+    assert state.levels is not None
+    return state._replace(grouped=terms.at_rows(data.groups, state.levels))
+
+
 def random_key(state: State) -> Any:
     """The random key of the sweep that comes."""
     return jax.random.fold_in(jax.random.wrap_key_data(state.key, impl="threefry2x32"), state.sweeps)
@@ -202,13 +217,15 @@ def random_key(state: State) -> Any:
 def sweep(data: Data, prior: Prior, state: State, flags: Flags) -> tuple[State, Any]:
     """Draw everything once, each given all others; also the share of the trees' moves that were accepted.
 
-    Of a binary outcome the normal values behind it come first, and the noise is known.
+    Of a binary outcome intercept and averages come first, given the outcomes alone, and the normal values behind these
+    next: drawn together so, neither waits for the other. The noise is known.
 
     The coefficients are drawn jointly, and after either kind of forest, so that average effects and the intercept need not
     wait for each other.
     """
-    keys = jax.random.split(random_key(state), 8)
+    keys = jax.random.split(random_key(state), 9)
     if flags.binary:
+        state = _binary_line(keys[8], data, prior, state)
         mean = data.offset + data.outcome - residual(data, state)
         data = data._replace(outcome=behind(keys[0], data.outcome, mean) - data.offset)
     before = residual(data, state)
@@ -217,8 +234,13 @@ def sweep(data: Data, prior: Prior, state: State, flags: Flags) -> tuple[State, 
     )
     state = state._replace(prognostic=trees, level=state.level + (before - after))
     if flags.learned:
-        drawn = _leaves(keys[2], prior, 0, data.prognostic, trees)
-        state = state._replace(leaf_precision=state.leaf_precision.at[0].set(drawn))
+        rows = spread.Rows(state.level, after, state.precision * data.weight)
+        factor, leaf_precision = _spread(keys[2], prior, 0, (data.prognostic, trees), rows)
+        state = state._replace(
+            prognostic=trees._replace(leaf=factor * trees.leaf),
+            level=factor * state.level,
+            leaf_precision=state.leaf_precision.at[0].set(leaf_precision),
+        )
     state = _line(keys[3], data, prior, state, flags)
     state, also = _effects(keys[4], data, prior, state, flags)
     state = _line(keys[5], data, prior, state, flags)
@@ -263,11 +285,16 @@ def _effects(key: Any, data: Data, prior: Prior, state: State, flags: Flags) -> 
         seen = times != 0.0
         before = jnp.where(seen, left / jnp.where(seen, times, 1.0), 0.0)
         trees, after, moves = kernel.sweep(keys[0], plot, trees, before, precision, leaf_precision=leaf_precision)
-        if flags.learned:
-            leaf_precision = _leaves(keys[1], prior, place, plot, trees)
         # the kernel moves every row's residual by its tree, also where its weight is 0: this is t at all rows
-        change = before - after
-        return left - times * change, (trees, deviation + change, leaf_precision, moves)
+        moved = deviation + (before - after)
+        left -= times * (before - after)
+        if flags.learned:
+            rows = spread.Rows(times * moved, left, state.precision * data.weight)
+            factor, leaf_precision = _spread(keys[1], prior, place, (plot, trees), rows)
+            trees = trees._replace(leaf=factor * trees.leaf)
+            left -= times * (factor - 1.0) * moved
+            moved *= factor
+        return left, (trees, moved, leaf_precision, moves)
 
     given = (
         jax.random.split(key, (treatments, 2)),
@@ -303,25 +330,44 @@ def _line(key: Any, data: Data, prior: Prior, state: State, flags: Flags) -> Sta
     return state._replace(coefficients=state.coefficients.at[:size].set(found))
 
 
+def _binary_line(key: Any, data: Data, prior: Prior, state: State) -> State:
+    """Draw intercept and averages without the values behind a binary outcome."""
+    size = 1 + state.deviation.shape[0]
+    held = state._replace(coefficients=state.coefficients.at[:size].set(0.0))
+    given = Predictor(
+        rest=data.offset + data.outcome - residual(data, held),
+        design=jnp.concatenate([jnp.ones_like(data.coding[:1]), data.coding]),
+        weight=data.weight,
+        mean=prior.mean[:size],
+        precision=prior.precision[:size],
+    )
+    found = line(key, data.outcome, given, state.coefficients[:size])
+    return state._replace(coefficients=state.coefficients.at[:size].set(found))
+
+
 def _groups(key: Any, data: Data, prior: Prior, state: State) -> State:
     """Draw the levels of groups and their scales."""
     assert data.groups is not None
     assert prior.groups is not None
     assert state.levels is not None
     size = 1 + state.deviation.shape[0]
-    line = terms.Line(state.coefficients[:size], prior.mean[:size], prior.precision[:size])
+    coefficients = terms.Line(state.coefficients[:size], prior.mean[:size], prior.precision[:size])
     design = jnp.concatenate([jnp.ones_like(data.coding[:1]), data.coding])
     rows = terms.Rows(design, data.weight, residual(data, state), state.precision)
-    levels, found = terms.sweep(key, (data.groups, prior.groups), state.levels, line, rows)
+    levels, found = terms.sweep(key, (data.groups, prior.groups), state.levels, coefficients, rows)
     found = state.coefficients.at[:size].set(found)
     return state._replace(levels=levels, coefficients=found, grouped=terms.at_rows(data.groups, levels))
 
 
-def _leaves(key: Any, prior: Prior, which: Any, plot: kernel.Plot, trees: kernel.Trees) -> Any:
-    """Draw the precision of one forest's leaves, given the leaves."""
-    number, squares = kernel.leaves(plot, trees)
-    drawn = jax.random.gamma(key, prior.leaf_shape + number / 2.0, dtype=jnp.float32)
-    return drawn / (prior.leaf_rate[which] + squares / 2.0)
+def _spread(
+    key: Any, prior: Prior, which: Any, forest: tuple[kernel.Plot, kernel.Trees], rows: spread.Rows
+) -> tuple[Any, Any]:
+    """By which factor to multiply a forest's leaves, and the precision of these."""
+    to_precision, to_factor = jax.random.split(key)
+    own = spread.Spread(prior.leaf_shape, prior.leaf_rate[which])
+    precision = spread.drawn(to_precision, own, *forest)
+    factor = spread.stretch(to_factor, own, precision, rows)
+    return factor, precision / factor**2
 
 
 def _noise(key: Any, data: Data, prior: Prior, state: State) -> State:
@@ -358,14 +404,7 @@ def advance(data: Data, prior: Prior, states: State, sweeps: Any, *, flags: Flag
     """
 
     def chain(state: State) -> tuple[State, Draw]:
-        # rounding of what is moved along with the trees stops here
-        state = state._replace(
-            level=kernel.at_rows(data.prognostic, state.prognostic),
-            deviation=jax.vmap(kernel.at_rows)(data.effect, state.effect),
-        )
-        if data.groups is not None:
-            assert state.levels is not None
-            state = state._replace(grouped=terms.at_rows(data.groups, state.levels))
+        state = summed(data, state)
 
         def one(carried: tuple[State, Any], count: Any) -> tuple[tuple[State, Any], Draw]:
             def again(_: Any, now: tuple[State, Any]) -> tuple[State, Any]:

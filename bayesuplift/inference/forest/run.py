@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 
 # Sweeps and draws of a piece of the run: what an interrupt waits for, and what is on its way to being stored.
 _KEPT: Final = 25
-_BURNT: Final = 100
+_BURNT: Final = 50
 _WITH_MANY_ROWS: Final = 5
 _MANY_ROWS: Final = 50_000
 
