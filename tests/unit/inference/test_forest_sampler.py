@@ -7,18 +7,15 @@ import jax
 import numpy as np
 import pytest
 from bartz.mcmcstep import Wishart, init, make_p_nonterminal
-from scipy.stats import truncnorm
 
 from bayesuplift.data.causal_rows import CausalRows
 from bayesuplift.errors import ArgumentError
-from bayesuplift.inference.forest import kernel, latent
+from bayesuplift.inference.forest import kernel
 from bayesuplift.inference.forest.kernel import KernelVersionError, Shape
-from bayesuplift.inference.forest.normal import given_information
 from bayesuplift.inference.forest.planting import padded
 from bayesuplift.inference.forest.run import Sampler
 from bayesuplift.inference.session import jax_session
 from bayesuplift.priors.forest import ForestPrior, ForestShape
-from tests.support.mcse import assert_within_mcse
 from tests.support.worlds import seed_of
 
 N, EFFECT = 200, 2.0
@@ -237,44 +234,3 @@ def test_a_prior_that_leaves_numbers_out_is_refused() -> None:
 def test_moderators_that_do_not_vary_are_refused() -> None:
     with pytest.raises(ArgumentError, match="none of the moderators"):
         sampler(world(moderators=np.ones((N, 2))), "constant")
-
-
-@pytest.mark.parametrize("size", [1, 2, 7])
-def test_normal_values_have_the_mean_and_covariance_of_their_precision(size: int) -> None:
-    generator = np.random.default_rng(seed_of(f"precision {size}"))
-    root = generator.normal(size=(3, size, size + 2)).astype(np.float32)
-    information, score = root @ root.swapaxes(-1, -2), generator.normal(size=(3, size)).astype(np.float32)
-    with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
-        drawn = jax.jit(given_information)
-        mean = np.asarray(drawn(information, score, np.zeros((3, size), np.float32)))
-        steps = [np.asarray(drawn(information, 0.0 * score, np.tile(one, (3, 1)))) for one in np.eye(size, dtype="f")]
-    # float32 over the condition number of a few dimensions
-    np.testing.assert_allclose(mean, np.linalg.solve(information, score[..., None])[..., 0], rtol=2e-3, atol=2e-3)
-    spread = np.stack(steps, axis=-1)
-    np.testing.assert_allclose(spread @ spread.swapaxes(-1, -2), np.linalg.inv(information), rtol=2e-3, atol=2e-3)
-
-
-@pytest.mark.parametrize("least", [-30.0, -6.0, -1.0, 2.9, 5.0, 11.0])
-def test_values_behind_a_binary_outcome_are_normal_above_the_threshold(least: float) -> None:
-    found = above(least, 200_000).reshape(4, -1)
-    law = truncnorm(least, np.inf)
-    assert found.min() >= least
-    assert_within_mcse(found, law.mean(), comparisons=2)
-    assert_within_mcse((found - law.mean()) ** 2, law.var(), comparisons=2)
-    with pytest.raises(AssertionError):  # planted: a threshold a twentieth off
-        assert_within_mcse(found, truncnorm(least + 0.05, np.inf).mean() if least > -5.0 else 0.05, comparisons=2)
-
-
-@pytest.mark.parametrize("least", [-1e4, 0.0, 3.0, 11.0, 12.0, 1e4])
-def test_of_very_many_values_none_is_infinite(least: float) -> None:
-    # one in eight million is the smallest share that float32 deals
-    found = above(least, 20_000_000)
-    assert np.isfinite(found).all()
-    assert found.min() >= least
-    assert found.max() < max(least, 0.0) + 7.0
-
-
-def above(least: float, size: int) -> np.ndarray:
-    with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
-        key = jax.random.key(seed_of(f"above {least}"))
-        return np.asarray(jax.jit(latent.above)(key, np.full(size, least, np.float32)), dtype=np.float64)
