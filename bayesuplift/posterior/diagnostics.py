@@ -19,6 +19,8 @@ _UNITS = 100
 SMALLEST_ESS_PER_CHAIN = 100
 # One chain has nothing to be compared with: four are the paper's advice, two the least that says anything.
 FEWEST_CHAINS = 2
+OF_UNITS = "r_hat_of_units"
+"""Name of the check of single units: what is said of everybody does not rest on it."""
 SUPERCHAINS = "superchains"
 """Root attribute of a posterior by many short chains: how many groups of neighbouring chains started at one point each."""
 
@@ -150,13 +152,21 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
     return checks
 
 
+def check_of_units(tree: xr.DataTree) -> Check | None:
+    """The check of single units among those of `diagnose`; None where there are none, or one chain."""
+    draws = mean_outcome(tree)
+    if UNIT not in draws.dims or draws.sizes[CHAIN] < FEWEST_CHAINS:
+        return None
+    return _of_units(draws, int(tree.attrs.get(SUPERCHAINS, 0)))
+
+
 def _of_units(draws: xr.DataArray, superchains: int) -> Check:
     """R-hat of units evenly spread over all."""
     places = np.unique(np.linspace(0, draws.sizes[UNIT] - 1, _UNITS).round().astype(int))
     found = r_hat(draws.isel({UNIT: places}), superchains)
     worst = float(found.max())
     return Check(
-        name="r_hat_of_units",
+        name=OF_UNITS,
         passed=worst <= LARGEST_R_HAT_OF_A_UNIT,
         facts={
             "largest": worst,

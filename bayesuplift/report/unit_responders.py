@@ -14,6 +14,7 @@ from bayesuplift.estimands.scales import contrasted
 from bayesuplift.estimands.summary import summarize
 from bayesuplift.estimands.unit_summary import EVERY_ARM, UnitSummary, sorted_groups, split, unit_summary
 from bayesuplift.estimands.value import Economics
+from bayesuplift.posterior.diagnostics import check_of_units
 from bayesuplift.report.effect_rows import Asked
 from bayesuplift.report.plain import plain
 from bayesuplift.report.responder_words import share_of
@@ -58,7 +59,7 @@ def unit_responders(posterior: xr.DataTree, standards: Standards, economics: Eco
         two Monte Carlo errors to spare), `bins` of units sorted by their expected effect and by the probability that it
         pays, and `groups`, rows of the average effects of tenths; `best`, for every arm the share of the units that it is
         best for, the same `surely`, that for whom it is the `likeliest`, and `bins`; `covariates`, what effects depend on,
-        or None; `sentences`.
+        or None; `doubt`, what the chains say against single units, or None; `sentences`.
     """
     draws = posterior[POSTERIOR].to_dataset()
     if UNIT not in draws[MEAN_OUTCOME].dims or posterior.attrs.get("pooled") != UNIT:
@@ -78,6 +79,8 @@ def unit_responders(posterior: xr.DataTree, standards: Standards, economics: Eco
         "best": [_best(found, str(arm), posterior, asked) for arm in found.by_unit[EVERY_ARM].to_numpy()],
         "covariates": _covariates(draws, asked),
     }
+    check = check_of_units(posterior)
+    facts["doubt"] = None if check is None or check.passed else check.sentence
     return facts | {"sentences": sentences(facts, outcome=str(posterior.attrs.get("outcome", "the outcome")))}
 
 

@@ -29,6 +29,8 @@ def sentences(facts: Facts, *, outcome: str) -> list[str]:
     said += [_paying(row, facts["question"]) for row in facts["arms"]]
     said.append(_best(facts))
     said.append(_OF_ONE)
+    if facts["doubt"] is not None:
+        said.insert(0, f"{facts['doubt']} Averages can be relied on; draw longer before deciding on single units.")
     return said
 
 

@@ -56,6 +56,27 @@ def test_only_regularised_posteriors_over_units_say_who_responds() -> None:
     assert unit_responders(by_arm, STANDARDS, None) is None
 
 
+def test_chains_that_differ_about_a_unit_are_told_where_units_are_and_leave_the_verdict_alone() -> None:
+    means = 0.3 + np.column_stack([np.zeros(UNITS), EFFECTS])
+    tree = over_units(noisy(means, sd=0.01, seed=6, draws=500), kind="binary", outcome="visit")
+    draws = tree["posterior"]["mean_outcome"].copy(deep=True)
+    draws[0, :, 0] += 0.2  # one chain holds more of the first unit, and as much less of the second
+    draws[0, :, 1] -= 0.2
+    apart = xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset().assign(mean_outcome=draws)})
+    apart.attrs = tree.attrs
+    failed = [check.name for check in bu.diagnose(apart) if not check.passed]
+    assert failed == ["r_hat_of_units"]
+    options = {"threshold_of_caring": 0.001}
+    assert bu.choose_arm(apart, **options).verdict == bu.choose_arm(tree, **options).verdict
+    assert bu.choose_arm(apart, **options).verdict.name != "INVALID"
+    assert "draw longer before deciding on single units" in facts_of(apart)["sentences"][0]
+    assert facts_of(tree)["doubt"] is None
+    # planted: chains that differ about everybody
+    draws[0] += 0.2
+    apart["posterior"] = xr.DataTree(tree["posterior"].to_dataset().assign(mean_outcome=draws))
+    assert bu.choose_arm(apart, **options).verdict.name == "INVALID"
+
+
 def test_shares_spread_and_average_are_those_of_the_draws() -> None:
     tree = regularised()
     facts = facts_of(tree, ECONOMICS, prob=0.9)
