@@ -12,7 +12,7 @@ import bayesuplift as bu
 from bayesuplift.analysis_file import read_analysis
 from bayesuplift.cli import main
 
-UNITS = 1600
+UNITS = 800
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 
 

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 import bayesuplift as bu
+from bayesuplift.data.unit_limits import check_limits
+from bayesuplift.data.units import Units
 from bayesuplift.errors import ArgumentError, DataError, DataWarning
 from bayesuplift.priors import ForestPrior, ForestShape
 from tests.support.worlds import seed_of
@@ -104,9 +106,9 @@ def test_odd_input_that_can_be_fitted_is(change: Any) -> None:
 
 
 def test_a_covariate_that_does_not_vary_is_asked_for_by_no_tree() -> None:
-    tree = fitted(world().assign(channel="Web", weight=1.0), "age", "channel", "weight")
+    tree = fitted(world().assign(weight=1.0), "age", "channel", "weight")
     for asked in ("prognostic_inclusion", "effect_inclusion"):
-        assert tree["posterior"][asked]["covariate"].to_numpy().tolist() == ["age", "weight"]
+        assert tree["posterior"][asked]["covariate"].to_numpy().tolist()[-1] == "weight"
         assert (tree["posterior"][asked].sel(covariate="weight") == 0).all()
     assert (tree["posterior"]["prognostic_inclusion"].sel(covariate="age") > 0).any()
 
@@ -121,9 +123,17 @@ def test_a_covariate_that_does_not_vary_is_asked_for_by_no_tree() -> None:
         ),
     ],
 )
-def test_few_units_are_fitted_with_a_warning(change: Any, said: str) -> None:
+def test_few_units_are_warned_of(change: Any, said: str) -> None:
+    table = change(world())
+    roles: dict[str, Any] = {"arm": "arm", "control": "none", "outcome": "spend", "kind": "continuous"}
+    units = Units.of(bu.read_experiment(table, covariates=["age", "channel"], **roles))
     with pytest.warns(DataWarning, match=said):
-        tree = fitted(change(world()))
+        check_limits(units)
+
+
+def test_an_arm_of_few_units_is_fitted() -> None:
+    with pytest.warns(DataWarning, match="fewer than 10 units"):
+        tree = fitted(world().assign(arm=np.where(np.arange(UNITS) < 3, "offer", "none")))
     assert np.isfinite(tree["posterior"]["mean_outcome"].to_numpy()).all()
 
 

@@ -59,7 +59,7 @@ def test_only_regularised_posteriors_over_units_say_who_responds() -> None:
 def test_chains_that_differ_about_a_unit_are_told_where_units_are_and_leave_the_verdict_alone() -> None:
     means = 0.3 + np.column_stack([np.zeros(UNITS), EFFECTS])
     tree = over_units(noisy(means, sd=0.01, seed=6, draws=500), kind="binary", outcome="visit")
-    draws = tree["posterior"]["mean_outcome"].copy(deep=True)
+    draws = tree["posterior"].to_dataset()["mean_outcome"].copy(deep=True)
     draws[0, :, 0] += 0.2  # one chain holds more of the first unit, and as much less of the second
     draws[0, :, 1] -= 0.2
     apart = xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset().assign(mean_outcome=draws)})
