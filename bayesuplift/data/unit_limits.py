@@ -10,8 +10,7 @@ from bayesuplift.data.units import Units
 from bayesuplift.errors import DataError, DataWarning, listed
 
 LEAST_UNITS: Final = 10
-"""Units below which forests are refused: a prior whose scales come from so few outcomes is too sure (in 30 worlds of 4
-units, 95% intervals of the average effect held 23 of the truths; from 20 units on, as many as they should)."""
+"""Units below which forests are refused: a prior whose scales come from so few outcomes is too sure."""
 
 FEW_UNITS: Final = 50
 """Units below which it is said that effects by unit are hardly more than their prior."""

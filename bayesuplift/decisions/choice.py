@@ -17,7 +17,7 @@ from bayesuplift.decisions.verdict import Verdict, decide
 from bayesuplift.dims import ARM, CHAIN, DRAW, KINDS, MEAN_OUTCOME, POSTERIOR, SEGMENT, UNIT, Kind
 from bayesuplift.errors import ArgumentError, PosteriorError, did_you_mean, is_finite_number, listed
 from bayesuplift.estimands.population import population_mean
-from bayesuplift.posterior.diagnostics import OF_UNITS, diagnose
+from bayesuplift.posterior.diagnostics import convergence
 from bayesuplift.posterior.schema import arms, is_closed_form, mean_outcome, validate
 
 
@@ -157,9 +157,8 @@ def choose_arm(
         table = compare_closed_form(posterior, **options)
     else:
         table = compare_draws(draws, **options)
-    # the verdict is on everybody: chains that still differ about single units agree about their average
-    of_all = [check for check in diagnose(posterior) if check.name != OF_UNITS]
-    every = (*checks, *own_checks(posterior), *of_all)
+    # the verdict is on everybody: chains that still differ about single units may agree about their average
+    every = (*checks, *own_checks(posterior), *convergence(posterior))
     unlearned, learned, weights = overall, None, None
     if effect_prior is not None:
         averaged = population_mean(posterior, draws)

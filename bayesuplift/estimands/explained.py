@@ -85,6 +85,12 @@ def summarize_r_squared(draws: xr.DataArray, *, prob: float) -> dict[str, xr.Dat
     return {name: values.drop_attrs() for name, values in found.items()}
 
 
+def summary_attributes(draws: xr.DataArray, told: xr.DataArray, prob: float) -> dict[str, Any]:
+    """Attributes of a summary's table: those of its draws, the mass of its intervals, and of how many draws R² is told."""
+    number = told.sizes[CHAIN] * told.sizes[DRAW]
+    return {**draws.attrs, "prob": prob, UNDEFINED: told.attrs[UNDEFINED], "draws": number}
+
+
 def _half_width(values: NDArray[np.float64], error: float, *, q: float) -> float:
     """Half the distance between the quantiles one error of the probability below and above q."""
     low, high = np.nanquantile(values, [max(q - error, 0.0), min(q + error, 1.0)])

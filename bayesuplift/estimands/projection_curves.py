@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from bayesuplift.dims import CHAIN, COVARIATE, DRAW, N
+from bayesuplift.dims import COVARIATE, N
 from bayesuplift.errors import check_whole
 from bayesuplift.estimands.additive_basis import Basis, Term
-from bayesuplift.estimands.explained import UNDEFINED, r_squared, summarize_r_squared
+from bayesuplift.estimands.explained import r_squared, summarize_r_squared, summary_attributes
 from bayesuplift.estimands.explained_words import fidelity, figure, heading
 from bayesuplift.estimands.summary import equal_tails, summarize
 from bayesuplift.estimands.unit_covariates import known_of
@@ -180,12 +180,6 @@ def _projected(effects: UnitEffects, basis: Basis, left_out: dict[str, str], pro
         | by_covariate
         | summarize_r_squared(told, prob=prob)
     )
-    table.attrs = {
-        **draws.attrs,
-        "prob": prob,
-        "bands": "pointwise",
-        UNDEFINED: told.attrs[UNDEFINED],
-        "draws": told.sizes[CHAIN] * told.sizes[DRAW],
-    }
+    table.attrs = summary_attributes(draws, told, prob) | {"bands": "pointwise"}
     average = effects.labelled(effects.moments.average)
     return EffectCurves(draws, average, told, shares, table, left_out)

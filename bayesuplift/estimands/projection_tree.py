@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesuplift.dims import CHAIN, DRAW, N
+from bayesuplift.dims import N
 from bayesuplift.errors import ArgumentError, check_whole, is_finite_number
-from bayesuplift.estimands.explained import UNDEFINED, r_squared, summarize_r_squared
+from bayesuplift.estimands.explained import r_squared, summarize_r_squared, summary_attributes
 from bayesuplift.estimands.explained_words import fidelity, figure, heading
 from bayesuplift.estimands.rules import Condition, rule_words
 from bayesuplift.estimands.splits import Split, best_split
@@ -19,8 +19,6 @@ from bayesuplift.estimands.unit_covariates import Known, columns_of, known_of, r
 from bayesuplift.estimands.unit_effects import UnitEffects, explainable
 
 LEAF: Final = "leaf"
-
-_SHARE: Final = 0.05  # of the units, that a leaf needs where nothing is asked for
 
 
 @dataclass(frozen=True)
@@ -200,8 +198,7 @@ def effect_tree(
     equal_tails(prob)
     effects = explainable(posterior, arm)
     known = known_of(effects, units, covariates, unit=unit)
-    least = max(-(-len(effects) // round(1 / _SHARE)), 1) if least_units is None else int(least_units)
-    grown = _Grown(effects, known, least, float(least_gain))
+    grown = _Grown(effects, known, effects.least(least_units), float(least_gain))
     root = grown.node(np.arange(len(effects)), {}, int(depth))
     return _projected(effects, known, root, grown, prob)
 
@@ -260,12 +257,7 @@ def _projected(effects: UnitEffects, known: Known, root: Node, grown: _Grown, pr
             **summarize_r_squared(told, prob=prob),
         }
     )
-    table.attrs = {
-        **draws.attrs,
-        "prob": prob,
-        UNDEFINED: told.attrs[UNDEFINED],
-        "draws": told.sizes[CHAIN] * told.sizes[DRAW],
-    }
+    table.attrs = summary_attributes(draws, told, prob)
     return EffectTree(root, draws, told, table, dict(known.left_out))
 
 

@@ -18,7 +18,6 @@ from bayesuplift.posterior.diagnostics import effective_draws, event_error, mont
 
 SUBGROUP: Final = "subgroup"
 
-_SHARE: Final = 0.05  # of the units, that a subgroup and the rest need where nothing is asked for
 _TENTH: Final = 0.1
 
 
@@ -153,7 +152,7 @@ def subgroups(
     equal_tails(prob)
     effects = explainable(posterior, arm)
     known = known_of(effects, units, covariates, unit=unit)
-    least = max(-(-len(effects) // round(1 / _SHARE)), 1) if least_units is None else int(least_units)
+    least = effects.least(least_units)
     found = Candidates.of(
         known.covariates,
         effects.moments.mean,

@@ -16,6 +16,7 @@ from bayesuplift.posterior.factors import place_of
 from bayesuplift.posterior.schema import arms, validate
 
 _BLOCK: Final = 2**22  # numbers at a time, 32 MB of float64; some five arrays of them live at once
+_TWENTY: Final = 20
 _ROUNDINGS: Final = 4.0  # a stored mean outcome is a sum of a few terms, each of which was rounded
 
 Where = tuple[slice, slice]
@@ -68,6 +69,10 @@ class UnitEffects:
     def __len__(self) -> int:
         """Number of units."""
         return int(self.means.sizes[UNIT])
+
+    def least(self, asked: int | None) -> int:
+        """Units that a group needs: as many as are asked for, else a twentieth of all."""
+        return max(-(-len(self) // _TWENTY), 1) if asked is None else int(asked)
 
     @property
     def control(self) -> str:

@@ -37,6 +37,9 @@ from bayesuplift.posterior.factors import as_called
 from bayesuplift.priors import ForestPrior
 from bayesuplift.spec import ModelSpec
 
+SWEEPS: Final = "sweeps_per_draw"
+"""Attribute of `sample_stats`: sweeps from one draw to the next."""
+
 PROPENSITY: Final = "propensity"
 """Column of the table of new units that holds P(treatment | covariates), where the fit had one."""
 
@@ -99,7 +102,7 @@ def sample(
     stats = xr.Dataset(
         {"acceptance_rate": ((CHAIN, DRAW), kept.acceptance)},
         coords={name: posterior[name] for name in (CHAIN, DRAW)},
-        attrs={KEPT_ONE_IN: thin} if thin > 1 else {},
+        attrs={SWEEPS: thin} | ({KEPT_ONE_IN: every} if every > 1 else {}),
     )
     stands = {
         name: ((CHAIN, *(f"{name}_{k}" for k in range(1, one.ndim))), one) for name, one in sampler.position().items()

@@ -113,10 +113,11 @@ def fit(
     asked = {"chains": chains, "draws": draws, "warmup": warmup}
     if start is not None:
         asked |= _as_it_stands(
-            start, chosen, {"model": model, "prior": str(stated), "data_fingerprint": data.fingerprint}
+            start, chosen, {"model": model, "data_fingerprint": data.fingerprint, "prior": str(stated)}
         )
     length = _length(chosen, seed, asked, least_warmup=1 if start is None else 0)
     priors = stated.alternatives(data)
+    own_seed = int(seed if start is None else start.attrs["seed"])
 
     def by(engine: Engine, length: Mapping[str, int], *, careful: bool = False, **told: Any) -> xr.DataTree:
         markov: dict[str, Any] = {"seed": int(seed), "progress": progress, **length}
@@ -130,7 +131,7 @@ def fit(
         if constant := _constants(data):
             groups[CONSTANT_DATA] = xr.Dataset(constant)
         told |= {diagnostics.SUPERCHAINS: SUPERCHAINS} if engine == "hmc" else {}
-        return assemble(groups, provenance_of(spec, data, stated, int(seed)) | {"method": _METHODS[engine], **told})
+        return assemble(groups, provenance_of(spec, data, stated, own_seed) | {"method": _METHODS[engine], **told})
 
     found = by(chosen, length)
     if chosen != "hmc" or engine is not None or not (failed := _failed(found)):

@@ -30,8 +30,10 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
     mean of the fit. A segment that was seen keeps its own fitted propensity and the draws of the fit, whatever the table
     says: its level is known from its own units, and does not change because it is treated more often elsewhere.
 
-    Of a model of units the rows are units, each with the line of its covariates; nothing is drawn anew. A level of text
-    that no unit had is 0 in every column of its covariate: of two levels it counts as the first.
+    Of a model of units the rows are units, each with the line, or the leaves, of its covariates. A level of text that no
+    unit had is 0 in every column of its covariate: of two levels it counts as the first. Where a forest has terms of
+    segments, the rows have their factors, too; a level that no unit had is drawn from its term's population, one level in
+    two rows being one.
 
     Parameters
     ----------
@@ -39,8 +41,9 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
         From a model of segments or of units.
     rows
         A path to a CSV, TSV or Parquet file, or any dataframe that narwhals knows: one column a factor, levels compared as
-        text, rows of the same segment counting once; or one column a covariate. For a fit with a propensity also a column
-        `propensity`, P(treatment) in the segment, strictly between 0 and 1. Other columns are not looked at.
+        text, rows of the same segment counting once; or one column a covariate, and a factor.
+        For a fit with a propensity also a column `propensity`, P(treatment) in the segment, strictly between 0 and 1. Other
+        columns are not looked at.
     seed
         Seed of the draws of what is new, from 0.
     unit

@@ -19,8 +19,6 @@ _UNITS = 100
 SMALLEST_ESS_PER_CHAIN = 100
 # One chain has nothing to be compared with: four are the paper's advice, two the least that says anything.
 FEWEST_CHAINS = 2
-OF_UNITS = "r_hat_of_units"
-"""Name of the check of single units: what is said of everybody does not rest on it."""
 SUPERCHAINS = "superchains"
 """Root attribute of a posterior by many short chains: how many groups of neighbouring chains started at one point each."""
 
@@ -97,6 +95,12 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
         chain or superchain), R-hat of single units (at most 1.1) where there are any, divergences (none) where the sampler
         reports them, and at least two chains.
     """
+    of_units = check_of_units(tree)
+    return convergence(tree) + ([] if of_units is None else [of_units])
+
+
+def convergence(tree: xr.DataTree) -> list[Check]:
+    """The checks of `diagnose` that what is said of everybody rests on: all but that of single units."""
     if is_closed_form(tree):
         return []
     every = mean_outcome(tree)
@@ -136,8 +140,6 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
                 sentence=f"Smallest number of effective draws ({part}) {found:.0f}; {needed} are needed.",
             )
         )
-    if UNIT in every.dims:
-        checks.append(_of_units(every, superchains))
     stats = tree.children.get(SAMPLE_STATS)
     if stats is not None and "diverging" in stats.data_vars:
         divergences = int(stats["diverging"].sum())
@@ -153,20 +155,16 @@ def diagnose(tree: xr.DataTree) -> list[Check]:
 
 
 def check_of_units(tree: xr.DataTree) -> Check | None:
-    """The check of single units among those of `diagnose`; None where there are none, or one chain."""
+    """R-hat of units evenly spread over all; None where there are none, or one chain."""
     draws = mean_outcome(tree)
     if UNIT not in draws.dims or draws.sizes[CHAIN] < FEWEST_CHAINS:
         return None
-    return _of_units(draws, int(tree.attrs.get(SUPERCHAINS, 0)))
-
-
-def _of_units(draws: xr.DataArray, superchains: int) -> Check:
-    """R-hat of units evenly spread over all."""
+    superchains = int(tree.attrs.get(SUPERCHAINS, 0))
     places = np.unique(np.linspace(0, draws.sizes[UNIT] - 1, _UNITS).round().astype(int))
     found = r_hat(draws.isel({UNIT: places}), superchains)
     worst = float(found.max())
     return Check(
-        name=OF_UNITS,
+        name="r_hat_of_units",
         passed=worst <= LARGEST_R_HAT_OF_A_UNIT,
         facts={
             "largest": worst,

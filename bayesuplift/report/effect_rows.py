@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from bayesuplift.decisions import wording
+from bayesuplift.decisions.choice import Standards
 from bayesuplift.dims import ARM, CHAIN, DRAW, EXPOSURE, SEGMENT, TOTAL, Kind, N
 from bayesuplift.estimands.summary import equal_tails, summarize
 from bayesuplift.estimands.value import Economics
@@ -43,6 +44,12 @@ class Asked:
     higher_is_better: bool
     prob: float
     kind: Kind
+
+    @classmethod
+    def of(cls, posterior: xr.DataTree, standards: Standards, economics: Economics | None) -> Self:
+        """What a decision by these standards asks, with the defaults of what they leave out."""
+        kind: Kind = posterior.attrs.get("kind", "continuous")
+        return cls(economics, standards.get("higher_is_better", True), standards.get("prob", 0.95), kind)
 
     @property
     def question(self) -> str:

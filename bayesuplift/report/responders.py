@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayesuplift.decisions import wording
 from bayesuplift.decisions.choice import Standards
-from bayesuplift.dims import ARM, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SEGMENT, UNIT, Kind
+from bayesuplift.dims import ARM, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SEGMENT, UNIT
 from bayesuplift.estimands.conditional import cate, gate
 from bayesuplift.estimands.effects import ate
 from bayesuplift.estimands.heterogeneity import heterogeneity
@@ -52,8 +52,7 @@ def responders(posterior: xr.DataTree, standards: Standards, economics: Economic
     draws = posterior[POSTERIOR].to_dataset()[MEAN_OUTCOME]
     if posterior.attrs.get("pooled") not in (SEGMENT, UNIT) or draws.sizes.get(SEGMENT, 1) < _FEWEST:
         return None
-    kind: Kind = posterior.attrs.get("kind", "continuous")
-    asked = Asked(economics, standards.get("higher_is_better", True), standards.get("prob", 0.95), kind)
+    asked = Asked.of(posterior, standards, economics)
     factors = factors_of(draws)
     levels = {factor: np.array(column) for factor, column in levels_of(draws, factors).items()}
     observed = Observed.of(posterior, draws[SEGMENT].to_numpy().tolist())

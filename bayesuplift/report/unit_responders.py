@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bayesuplift.decisions import wording
 from bayesuplift.decisions.choice import Standards, compared
-from bayesuplift.dims import ARM, CHAIN, COVARIATE, DRAW, MEAN_OUTCOME, POSTERIOR, SEGMENT, TREATMENT, UNIT, Kind
+from bayesuplift.dims import ARM, CHAIN, COVARIATE, DRAW, MEAN_OUTCOME, POSTERIOR, SEGMENT, TREATMENT, UNIT
 from bayesuplift.estimands.scales import contrasted
 from bayesuplift.estimands.summary import summarize
 from bayesuplift.estimands.unit_summary import EVERY_ARM, UnitSummary, sorted_groups, split, unit_summary
@@ -17,9 +17,9 @@ from bayesuplift.estimands.value import Economics
 from bayesuplift.posterior.diagnostics import check_of_units
 from bayesuplift.report.effect_rows import Asked
 from bayesuplift.report.plain import plain
-from bayesuplift.report.responder_words import share_of
+from bayesuplift.report.responder_words import ERRORS_TO_SPARE, SURE, share_of
 from bayesuplift.report.shown import as_text, with_interval
-from bayesuplift.report.unit_words import ERRORS_TO_SPARE, SURE, sentences
+from bayesuplift.report.unit_words import sentences
 
 BINS: Final = 100  # of units alike in their expected effect, or in a probability, that a figure shows
 GROUPS: Final = 10  # of units alike in their expected effect, that the table shows
@@ -64,8 +64,7 @@ def unit_responders(posterior: xr.DataTree, standards: Standards, economics: Eco
     draws = posterior[POSTERIOR].to_dataset()
     if UNIT not in draws[MEAN_OUTCOME].dims or posterior.attrs.get("pooled") != UNIT:
         return None
-    kind: Kind = posterior.attrs.get("kind", "continuous")
-    asked = Asked(economics, standards.get("higher_is_better", True), standards.get("prob", 0.95), kind)
+    asked = Asked.of(posterior, standards, economics)
     found = unit_summary(posterior, economics=economics, higher_is_better=asked.higher_is_better, prob=asked.prob)
     average = contrasted(posterior, compared(posterior), "difference")
     groups = asked.table(sorted_groups(posterior, found.by_unit["mean"], GROUPS))

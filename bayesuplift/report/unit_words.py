@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bayesuplift.report.responder_words import CAUTION, ERRORS_TO_SPARE, SURE, share_of
+from bayesuplift.report.responder_words import CAUTION, SURE, share_of
 
 Facts = Mapping[str, Any]
-
-__all__ = ["ERRORS_TO_SPARE", "SURE", "sentences"]
 
 _OF_ONE: Final = (
     "A probability of a single unit is as good as the model's prior and its covariates: it says what is known of such "

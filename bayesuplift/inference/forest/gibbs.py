@@ -311,17 +311,20 @@ def _effects(key: Any, data: Data, prior: Prior, state: State, flags: Flags) -> 
     return state._replace(effect=trees, deviation=deviation, leaf_precision=leaf_precision), moves
 
 
+def _design(data: Data) -> Any:
+    """What multiplies intercept and averages at the rows, (1 + A, n)."""
+    return jnp.concatenate([jnp.ones_like(data.coding[:1]), data.coding])
+
+
 def _line(key: Any, data: Data, prior: Prior, state: State, flags: Flags) -> State:
     """Draw intercept, averages and, where expanded, scales jointly: a regression on 1, c and c t(x)."""
     treatments = state.deviation.shape[0]
-    columns = [jnp.ones_like(data.coding[:1]), data.coding]
-    effect = data.coding * state.deviation
+    design = _design(data)
     held = state.coefficients.at[: 1 + treatments].set(0.0)
     if flags.expanded:
-        columns.append(effect)
+        design = jnp.concatenate([design, data.coding * state.deviation])
         held = jnp.zeros_like(held)
     target = residual(data, state._replace(coefficients=held))
-    design = jnp.concatenate(columns)
     size = design.shape[0]
     weighted = state.precision * data.weight * design
     information = weighted @ design.T + jnp.diag(prior.precision[:size])
@@ -336,7 +339,7 @@ def _binary_line(key: Any, data: Data, prior: Prior, state: State) -> State:
     held = state._replace(coefficients=state.coefficients.at[:size].set(0.0))
     given = Predictor(
         rest=data.offset + data.outcome - residual(data, held),
-        design=jnp.concatenate([jnp.ones_like(data.coding[:1]), data.coding]),
+        design=_design(data),
         weight=data.weight,
         mean=prior.mean[:size],
         precision=prior.precision[:size],
@@ -352,8 +355,7 @@ def _groups(key: Any, data: Data, prior: Prior, state: State) -> State:
     assert state.levels is not None
     size = 1 + state.deviation.shape[0]
     coefficients = terms.Line(state.coefficients[:size], prior.mean[:size], prior.precision[:size])
-    design = jnp.concatenate([jnp.ones_like(data.coding[:1]), data.coding])
-    rows = terms.Rows(design, data.weight, residual(data, state), state.precision)
+    rows = terms.Rows(_design(data), data.weight, residual(data, state), state.precision)
     levels, found = terms.sweep(key, (data.groups, prior.groups), state.levels, coefficients, rows)
     found = state.coefficients.at[:size].set(found)
     return state._replace(levels=levels, coefficients=found, grouped=terms.at_rows(data.groups, levels))

@@ -23,10 +23,12 @@ from bayesuplift.priors.forest import ForestPrior
 
 Progress = Callable[[int], None]
 
-# Sweeps and draws of a piece of the run: what an interrupt waits for, and what is on its way to being stored.
+# Draws and sweeps of a piece of the run: what an interrupt waits for, and what is on its way to being stored; and sweeps
+# that a piece of several draws has at most.
 _KEPT: Final = 25
 _BURNT: Final = 50
 _WITH_MANY_ROWS: Final = 5
+_SUMMED: Final = 50
 _MANY_ROWS: Final = 50_000
 
 _NUMBERS: Final = ("key", "sweeps", "coefficients", "precision", "leaf_precision")
@@ -159,7 +161,9 @@ class Sampler:
         """
         check_whole("draws", draws, 1)
         check_whole("thin", thin, 1)
-        counts = [min(self._kept, draws - done) for done in range(0, draws, self._kept)]
+        # a piece begins with sums made anew: rounding that is stretched along must not grow over very many sweeps
+        most = min(self._kept, max(_SUMMED // thin, 1))
+        counts = [min(most, draws - done) for done in range(0, draws, most)]
         pieces = [np.where(np.arange(self._kept) < count, thin, 0).astype(np.int32) for count in counts]
         parts = self._run(pieces, counts, at_rows=at_rows, progress=progress)
         return joined(parts, self._resolved, self._cuts, binary=self._flags.binary)

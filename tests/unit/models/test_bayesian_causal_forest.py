@@ -15,6 +15,7 @@ import bayesuplift as bu
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.data.units import Units
 from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError, PosteriorError
+from bayesuplift.inference import fit as inference_fit
 from bayesuplift.inference import thinning
 from bayesuplift.priors import ForestPrior, ForestShape
 from tests.support.worlds import seed_of
@@ -221,6 +222,44 @@ def test_one_draw_in_so_many_is_kept_where_units_are_many(monkeypatch: pytest.Mo
     monkeypatch.setattr(thinning, "LARGEST", UNITS * 2 * 4 * 3)
     with pytest.raises(ArgumentError, match=r"600 units x 2 arms leave room for 12 draws.*predict the rest"):
         bu.fit("bayesian_causal_forest", experiment(world()[0]), seed=2, prior=SMALL, **LENGTH)
+
+
+def test_a_stored_fit_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    given, short = experiment(world()[0]), LENGTH | {"draws": 20, "warmup": 10}
+    bu.save(bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, **short), tmp_path / "first.nc")
+    start = bu.load(tmp_path / "first.nc")
+    there = {"prior": SMALL, "progress": False, "draws": 20, "start": start}
+    second = bu.fit("bayesian_causal_forest", given, seed=99, **there)
+    whole = bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, **short | {"draws": 40})
+    expected = whole["posterior"]["mean_outcome"].isel(draw=slice(20, None)).to_numpy()
+    # sums over trees are made anew at another sweep: rounding of float32
+    np.testing.assert_allclose(second["posterior"]["mean_outcome"].to_numpy(), expected, atol=1e-3)
+    assert np.abs(whole["posterior"]["mean_outcome"].isel(draw=slice(0, 20)).to_numpy() - expected).max() > 0.1
+    assert second.attrs["seed"] == 3
+    with pytest.raises(ArgumentError, match="start is of another prior"):
+        bu.fit("bayesian_causal_forest", given, seed=1, **there | {"prior": replace(SMALL, learned=False)})
+    with pytest.raises(ArgumentError, match="start is of another data_fingerprint"):
+        bu.fit("bayesian_causal_forest", replace(given, outcome=given.outcome[::-1]), seed=1, **there)
+    with pytest.raises(ArgumentError, match="does not hold where its chains stood"):
+        bu.fit(
+            "bayesian_causal_forest", given, seed=1, **there | {"start": bu.predict(start, world()[0].head(2), seed=1)}
+        )
+    with pytest.raises(ArgumentError, match="always starts anew"):
+        bu.fit("interaction_horseshoe", given, seed=1, start=start)
+
+
+def test_draws_that_fail_a_diagnostic_are_drawn_again_unless_their_number_is_stated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inference_fit, "_LENGTH_OF_FORESTS", {"chains": 4, "draws": 10, "warmup": 5})
+    given = experiment(world()[0])
+    tree = bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, progress=False)
+    # ten draws a chain never hold the effective draws that are asked for
+    assert tree["posterior"].sizes["draw"] == 10
+    assert tree["sample_stats"].attrs["sweeps_per_draw"] == 2 ** (inference_fit._ROUNDS_OF_FORESTS - 1)
+    assert "kept_one_in" not in tree["sample_stats"].attrs
+    stated = bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, draws=10, progress=False)
+    assert stated["sample_stats"].attrs["sweeps_per_draw"] == 1
 
 
 def test_units_that_were_not_dealt_at_random_need_their_propensity() -> None:
