@@ -73,7 +73,7 @@ def rival(module: str, python: str = RIVALS) -> tuple[str, ...]:
     return (python, "-m", f"benchmarks.rivals.forest_{module}")
 
 
-def deeper(depth: int) -> Contestant:
+def at_depth(depth: int) -> Contestant:
     environment = {"BAYESUPLIFT_EFFECT_DEPTH": str(depth)}
     name = f"ours, effect trees of {depth} levels"
     return Contestant(name, OURS, {"deep-*": 20}, cache=f"depth-{depth}", environment=environment)
@@ -82,8 +82,8 @@ def deeper(depth: int) -> Contestant:
 CONTESTANTS: Final = (
     Contestant("ours, empty cache", OURS, {"*": 1}, cache="ours", empty=True),
     Contestant("ours", OURS, runs=2, cache="ours"),
-    deeper(6),
-    deeper(8),
+    at_depth(4),
+    at_depth(8),
     Contestant("stochtree", rival("stochtree")),
     Contestant("stochtree, two processes", rival("stochtree"), FEW, processes=2),
     Contestant("bartz bcf", rival("bartz", sys.executable), SLOW),

@@ -14,7 +14,7 @@ OURS: Final = "ours"
 EMPTY: Final = "ours, empty cache"
 LARGEST: Final = "marketing-64000"
 STOCHTREE: Final = "stochtree"
-DEPTHS: Final = ("ours, effect trees of 6 levels", "ours, effect trees of 8 levels")
+DEPTHS: Final = ("ours, effect trees of 4 levels", "ours, effect trees of 8 levels")
 LEAST_PAIRS: Final = 2
 DIGITS: Final = 3
 
@@ -36,7 +36,7 @@ def told(lines: Iterable[Mapping[str, Any]]) -> str:
         parts += ["#### Against stochtree, pair by pair", against_stochtree(against), together(against)]
     deep = {name: by_name for name, by_name in found.items() if any(one in by_name for one in DEPTHS)}
     if deep:
-        parts += ["#### Deeper trees of the effect", depths(deep)]
+        parts += ["#### Depth of the effects' trees", depths(deep)]
     if any(OURS in by_name for by_name in found.values()):
         parts += ["#### Time and memory", times(found)]
     if OURS in found.get(LARGEST, {}):
@@ -128,7 +128,7 @@ def exceeds(difference: np.ndarray) -> bool:
 
 
 def depths(found: Mapping[str, Mapping[str, Lines]]) -> str:
-    """PEHE with deeper trees of the effect less PEHE at the default, on the same replications."""
+    """PEHE with shallower and deeper trees of effects less PEHE at the default of six levels, on the same replications."""
     rows = []
     for name, by_name in found.items():
         for contestant in (*DEPTHS, STOCHTREE):
