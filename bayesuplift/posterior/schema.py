@@ -42,6 +42,8 @@ from bayesuplift.errors import PosteriorError, did_you_mean, listed
 _BLOCK: Final = 2**22  # draws that are looked at together
 
 VERSION = 1
+READ_LATER: Final = "read_later"
+"""Root attribute of a posterior whose numbers are still in its file."""
 STATED = "stated"
 
 
@@ -97,7 +99,7 @@ def validate(tree: xr.DataTree) -> xr.DataTree:
     assignment = tree.attrs.get("assignment", ASSIGNMENTS[0])
     if assignment not in ASSIGNMENTS:
         raise PosteriorError(f"attribute 'assignment' is {assignment!r}; expected one of {listed(ASSIGNMENTS)}")
-    _check_values(draws)
+    _check_values(draws, now=READ_LATER not in tree.attrs)
     _check_alternatives(tree, labels)
     observed_cells(tree)
     return tree
@@ -154,10 +156,12 @@ def observed_cells(tree: xr.DataTree) -> xr.Dataset | None:
     return found
 
 
-def _check_values(draws: xr.DataArray) -> None:
-    """Refuse draws that are not finite numbers, or none at all."""
+def _check_values(draws: xr.DataArray, *, now: bool) -> None:
+    """Refuse draws that are not finite numbers, or none at all; those that are read later are looked at then."""
     if draws.dtype.kind not in "fiu" or draws.size == 0:
         raise PosteriorError(f"mean_outcome holds {draws.size} values of {draws.dtype}; expected draws as numbers")
+    if not now:
+        return
     flat = np.ravel(draws.to_numpy(), order="K")
     # in blocks: truth values of all draws at once would take as much again as some draws do
     bad = sum(

@@ -12,7 +12,7 @@ from h5netcdf.core import CompatibilityError
 from bayesuplift.dims import POSTERIOR
 from bayesuplift.errors import MissingFileError, PosteriorError, UnreadableFileError, did_you_mean, listed
 from bayesuplift.files import whole_or_nothing
-from bayesuplift.posterior.schema import validate
+from bayesuplift.posterior.schema import READ_LATER, validate
 
 _RECORDED = ("bayesuplift", "numpy", "scipy", "jax", "numpyro", "bartz", "numba", "xarray", "arviz-stats")
 
@@ -55,7 +55,7 @@ def save(posterior: xr.DataTree | dict[str, xr.DataTree], path: str | os.PathLik
         raise PosteriorError(f"the posterior holds something that netCDF cannot: {error}") from error
 
 
-def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
+def load(path: str | os.PathLike[str], name: str | None = None, *, in_memory: bool = True) -> xr.DataTree:
     """Read a posterior written by `save`, or by any program that follows the schema.
 
     Parameters
@@ -64,6 +64,9 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
         The netCDF file.
     name
         Which posterior, in a file that holds several.
+    in_memory
+        Whether to read all of it now. Without, numbers are read from the file when they are used: `target` and
+        `policy_value` then take a block of units at a time, and check there that draws are finite.
 
     Raises
     ------
@@ -77,14 +80,16 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
         raise MissingFileError(f"no file {source}")
     try:
         # phony_dims: a plain HDF5 file, whose dimensions have no names, is refused by its schema and not by a warning
-        with xr.open_datatree(source, engine="h5netcdf", phony_dims="sort") as opened:
-            tree = opened.load()
+        tree = xr.open_datatree(source, engine="h5netcdf", phony_dims="sort", cache=in_memory)
+        if in_memory:
+            with tree:
+                tree.load()
     except (OSError, ValueError, KeyError) as error:  # h5py's KeyError: a damaged group
         raise UnreadableFileError(f"{source} is not a netCDF file of a posterior: {error}") from error
     if POSTERIOR in tree.children:
         if name is not None:
             raise PosteriorError(f"{source} holds one posterior, without a name; {name!r} was asked for")
-        return validate(tree)
+        return validate(_marked(tree, in_memory=in_memory))
     names = list(tree.children)
     if name is None and len(names) == 1:
         name = names[0]
@@ -92,7 +97,16 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> xr.DataTree:
     if group not in names:
         asked = "name one of them" if name is None else f"{name!r} is not among them.{did_you_mean(name, names)}"
         raise PosteriorError(f"{source} holds {len(names)} posteriors: {listed(names)}; {asked}")
-    return validate(xr.DataTree.from_dict({p: n.to_dataset() for p, n in tree[group].subtree_with_keys}))
+    one = xr.DataTree.from_dict({path: node.to_dataset() for path, node in tree[group].subtree_with_keys})
+    return validate(_marked(one, in_memory=in_memory))
+
+
+def _marked(tree: xr.DataTree, *, in_memory: bool) -> xr.DataTree:
+    """The tree, with a mark where its numbers are still to be read."""
+    tree.attrs = {name: value for name, value in tree.attrs.items() if name != READ_LATER}
+    if not in_memory:
+        tree.attrs[READ_LATER] = 1
+    return tree
 
 
 def _group_name(name: str) -> str:

@@ -9,6 +9,8 @@ import xarray as xr
 
 import bayesuplift as bu
 from bayesuplift.errors import MissingFileError, PosteriorError, UnreadableFileError
+from bayesuplift.estimands import places
+from tests.support.over_units import noisy, over_units
 from tests.support.worlds import binary_cells, foreign, normal_draws
 
 FIRST = foreign(normal_draws([1.0, 2.0], 0.1, seed=1, draws=10), outcome="visit")
@@ -150,3 +152,34 @@ def test_a_file_of_a_later_schema_is_refused(tmp_path: Path) -> None:
     later.to_netcdf(tmp_path / "later.nc", engine="h5netcdf")
     with pytest.raises(PosteriorError, match="upgrade bayesuplift"):
         bu.load(tmp_path / "later.nc")
+
+
+def test_a_file_that_is_read_in_blocks_gives_the_same_policy_and_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = over_units(noisy([[0.0, 0.45 + 0.03 * k, -0.1] for k in range(9)], sd=0.3, seed=4).astype("float32"))
+    bu.save(tree, tmp_path / "units.nc")
+    later = bu.load(tmp_path / "units.nc", in_memory=False)
+    monkeypatch.setattr(places, "_BLOCK", 4 * 100 * 3 * 2)  # two units at a time
+    economics = bu.Economics(1.0, 0.1)
+    policies = [bu.target(one, economics, rule=bu.RiskAdjusted(0.5)) for one in (tree, later)]
+    assert policies[0].share.equals(policies[1].share)
+    values = [bu.policy_value(policy, one) for policy, one in zip(policies, (tree, later), strict=True)]
+    assert values[0].identical(values[1])
+    assert 0 < policies[0].number_treated < 9
+
+
+def test_a_file_that_is_read_in_blocks_is_checked_as_it_is_read(tmp_path: Path) -> None:
+    draws = noisy([[0.0, 0.2]] * 5, sd=0.3, seed=4)
+    draws[1, 3, 2, 1] = float("nan")
+    tree = over_units(draws, arms=("control", "offer"))
+    with pytest.raises(PosteriorError, match="1 missing or infinite"):
+        bu.save(tree, tmp_path / "bad.nc")
+    tree.to_netcdf(tmp_path / "bad.nc", engine="h5netcdf")
+    later = bu.load(tmp_path / "bad.nc", in_memory=False)
+    with pytest.raises(PosteriorError, match="missing or infinite draws among units 0 on"):
+        bu.target(later, bu.Economics(1.0, 0.1))
+    again = tmp_path / "again.nc"
+    bu.save(bu.load(tmp_path / "bad.nc", in_memory=False), again)
+    with pytest.raises(PosteriorError, match="1 missing or infinite"):
+        bu.load(again)
