@@ -5,16 +5,15 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
 from bayesuplift.decisions.limited_choice import LimitedChoice
+from bayesuplift.decisions.linear_programme import minimise
 
 _CLOSE_ENOUGH: Final = 1e-12  # of the bound: next to no places are then left that the prices do not decide
 _MOST_PLANES: Final = 600  # a few limits take some forty
 _PULL: Final = 0.5  # of the way from the best prices so far to those of the model
 _EXACT: Final = 1e-3  # of a step: where the planes are so close to the dual, the next step goes the whole way
 _FAR: Final = 1e8  # distances to the minimum: what is farther does not matter to it
-_FINEST: Final = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}  # HiGHS allows no less
 
 
 @dataclass(eq=False)
@@ -48,17 +47,15 @@ class _Planes:
         near = height > -_FAR
         unit = gap / self.amount
         least, most = np.maximum(-self.prices / unit, -_FAR), np.minimum((self.most - self.prices) / unit, _FAR)
-        found = linprog(
+        found = minimise(
             np.r_[np.zeros(len(unit)), 1.0],
-            A_ub=np.c_[slopes[near] / self.amount, -np.ones(int(near.sum()))],
-            b_ub=-height[near],
-            bounds=np.c_[np.r_[least, -_FAR], np.r_[most, 0.0]],
-            method="highs-ds",
-            options=_FINEST,
+            np.c_[slopes[near] / self.amount, -np.ones(int(near.sum()))],
+            -height[near],
+            np.c_[np.r_[least, -_FAR], np.r_[most, 0.0]],
         )
-        if found.x is None:
+        if found is None:
             return np.zeros(len(unit)), 0.0
-        return found.x[:-1] * unit, -float(found.fun) * gap
+        return found.variables[:-1] * unit, -found.objective * gap
 
 
 def near_prices(choice: LimitedChoice, starts: list[NDArray[np.float64]]) -> NDArray[np.float64]:

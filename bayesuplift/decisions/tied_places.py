@@ -5,13 +5,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
 from bayesuplift.decisions.limited_choice import LimitedChoice, whole_shares
+from bayesuplift.decisions.linear_programme import TOLERANCE, minimise
 
-_TOLERANCE: Final = 1e-10  # HiGHS allows no less; absolute, in units of the programme
-_OPTIONS: Final = {"primal_feasibility_tolerance": _TOLERANCE, "dual_feasibility_tolerance": _TOLERANCE}
 _ROUNDING: Final = 1e-12  # of a limit: what decided places may seem to use beyond it
 _BITS: Final = 34  # of rewards and costs: as much as 6e-11 of them may be lost
 _DUST: Final = 4e-16  # of the units of a group: where one treatment ends and the next begins is known no better
@@ -29,7 +27,7 @@ class _Groups:
 def complete(
     choice: LimitedChoice, prices: NDArray[np.float64], undecided: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Allocate to the undecided places what the decided ones leave of the limits; None where they leave too little.
+    """Allocate to the undecided places what the decided ones leave of the limits; None where that has no solution.
 
     Parameters
     ----------
@@ -54,7 +52,10 @@ def complete(
     groups = _grouped(choice, np.flatnonzero(undecided))
     if (left < -_ROUNDING * choice.limits.amount).any() or not (groups.choice.reward > 0).any():
         return None
-    grouped, agreed = _solved(groups.choice, np.maximum(left, 0.0))
+    solved = _solved(groups.choice, np.maximum(left, 0.0))
+    if solved is None:
+        return None
+    grouped, agreed = solved
     share[groups.place] = _dealt(groups, grouped, choice.weight[groups.place])
     return share, agreed
 
@@ -69,15 +70,16 @@ def _grouped(choice: LimitedChoice, place: NDArray[np.intp]) -> _Groups:
     digits, exponent = np.frexp(table)
     kinds, of = np.unique(np.c_[np.round(np.ldexp(digits, _BITS)), exponent], axis=0, return_inverse=True)
     of, units = of.reshape(-1), choice.weight[place]
-    weight = np.bincount(of, weights=units, minlength=len(kinds))
-    mean = (
-        np.array([np.bincount(of, weights=units * column, minlength=len(kinds)) for column in table.T]).T
-        / weight[:, None]
-    )
+
+    def total(value: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(of, weights=value, minlength=len(kinds)).astype(np.float64)
+
+    weight = total(units)
+    mean = np.stack([total(units * column) / weight for column in table.T], axis=1)
     return _Groups(place, of, LimitedChoice(mean[:, :arms], mean[:, arms:], weight, choice.limits))
 
 
-def _solved(choice: LimitedChoice, left: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _solved(choice: LimitedChoice, left: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Shares (group, arm) and prices (limit,) of what is left, by the dual simplex.
 
     A variable is the units of a group under a treatment, in units of an average group, or of what the scarcest limit is
@@ -94,19 +96,20 @@ def _solved(choice: LimitedChoice, left: NDArray[np.float64]) -> tuple[NDArray[n
     limit, variable = np.nonzero(uses)
     rows, columns = np.r_[group, groups + limit], np.r_[np.arange(len(group)), variable]
     entries = np.r_[np.ones(len(group)), uses[limit, variable] / middle[limit]]
-    found = linprog(
+    found = minimise(
         -reward / money,
-        A_ub=csr_array((entries, (rows, columns)), shape=(groups + limits, len(group))),
-        b_ub=np.r_[choice.weight, left / middle] / unit,
-        method="highs-ds",
-        options=_OPTIONS,
+        csr_array((entries, (rows, columns)), shape=(groups + limits, len(group))),
+        np.r_[choice.weight, left / middle] / unit,
+        (0.0, None),
     )
-    whole = choice.weight[group] / unit
-    units = np.where(found.x < _TOLERANCE, 0.0, np.where(found.x > whole - _TOLERANCE, whole, found.x))
+    if found is None:
+        return None
+    whole, units = choice.weight[group] / unit, found.variables
+    units = np.where(units < TOLERANCE, 0.0, np.where(units > whole - TOLERANCE, whole, units))
     share = np.zeros_like(choice.reward)
     share[group, arm] = units / whole
     share /= np.maximum(share.sum(axis=1, keepdims=True), 1.0)
-    return share, np.maximum(-found.ineqlin.marginals[groups:], 0.0) * money / middle
+    return share, found.prices[groups:] * money / middle
 
 
 def _middle(uses: NDArray[np.float64]) -> float:

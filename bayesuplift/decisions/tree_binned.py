@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bayesuplift.decisions.tree_nodes import Node
 from bayesuplift.decisions.tree_task import Task, one_cut, value_of
+from bayesuplift.decisions.tree_threads import side_by_side
 
 MOST_BINS = 256  # whose numbers fit a byte
 
@@ -59,7 +60,7 @@ def _roots_of_two(task: Task, placed: NDArray[np.uint8], last: list[NDArray[np.i
         sums = np.zeros((len(last[f]), len(last[g]), values.shape[1]))
         _add(placed[f], placed[g], values, sums)
         _search(sums, task.least, sides[f], sides[g])
-    return [side[: len(one) - 1].sum(axis=1) for side, one in zip(sides, last, strict=True)]
+    return [side[:-1].sum(axis=1) for side in sides]
 
 
 def _roots_of_three(task: Task, placed: NDArray[np.uint8], last: list[NDArray[np.intp]]) -> list[NDArray[np.float64]]:
@@ -69,29 +70,41 @@ def _roots_of_three(task: Task, placed: NDArray[np.uint8], last: list[NDArray[np
     for f, g in _pairs(placed):
         every[f, g] = np.zeros((len(last[f]), len(last[g]), values.shape[1]))
         _add(placed[f], placed[g], values, every[f, g])
-    found = []
-    for root, ends in enumerate(last):
-        rows = np.argsort(placed[root], kind="stable")
-        moved, at = values[rows], np.searchsorted(placed[root][rows], np.arange(len(ends)), side="right")
-        here = placed[:, rows]
-        up_to = np.stack([moved[:end].sum(axis=0) for end in at[:-1]]) if len(at) > 1 else np.empty((0, moved.shape[1]))
-        best = np.stack([_constants(one, task.least) for one in (up_to, moved.sum(axis=0) - up_to)], axis=1)
-        sides = [[_sides(placed, last) for _ in range(2)] for _ in best]
-        for (f, g), total in every.items():
-            sums = np.zeros_like(total)
-            for place, below in enumerate(sides):
-                rows_here = slice(at[place - 1] if place else 0, at[place])
-                _add(here[f, rows_here], here[g, rows_here], moved[rows_here], sums)
-                for side, among in enumerate((sums, total - sums)):
-                    _search(among, task.least, below[side][f], below[side][g])
-        for place, below in enumerate(sides):
-            for side in range(2):
-                cuts = [
-                    float(one[: len(last[f]) - 1].sum(axis=1).max(initial=-np.inf)) for f, one in enumerate(below[side])
-                ]
-                best[place, side] = max(best[place, side], *cuts)
-        found.append(best.sum(axis=1))
-    return found
+
+    def under(root: int) -> NDArray[np.float64]:
+        return _under(root, least=task.least, placed=placed, last=last, values=values, every=every)
+
+    return side_by_side(under, range(len(last)), len(task))
+
+
+def _under(
+    root: int,
+    *,
+    least: float,
+    placed: NDArray[np.uint8],
+    last: list[NDArray[np.intp]],
+    values: NDArray[np.float64],
+    every: dict[tuple[int, int], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """The same of one column, whose rows go from the right to the left bin by bin; `every` has the sums of all rows."""
+    rows = np.argsort(placed[root], kind="stable")
+    moved, here = values[rows], placed[:, rows]
+    ends = np.searchsorted(here[root], np.arange(len(last[root])), side="right")
+    up_to = np.add.reduceat(moved, [0, *ends[:-1]]).cumsum(axis=0)
+    best = np.stack([_constants(one, least) for one in (up_to[:-1], up_to[-1] - up_to[:-1])], axis=1)
+    ends = ends[:-1]
+    sides = [[_sides(placed, last) for _ in range(2)] for _ in ends]
+    for (f, g), total in every.items():
+        sums = np.zeros_like(total)
+        for below, start, end in zip(sides, [0, *ends], ends, strict=False):
+            _add(here[f, start:end], here[g, start:end], moved[start:end], sums)
+            for side, among in enumerate((sums, total - sums)):
+                _search(among, least, below[side][f], below[side][g])
+    for place, below in enumerate(sides):
+        for side in range(2):
+            cuts = [one[:-1].sum(axis=1).max(initial=-np.inf) for one in below[side]]
+            best[place, side] = max(best[place, side], *cuts)
+    return np.asarray(best.sum(axis=1))
 
 
 def _pairs(placed: NDArray[np.uint8]) -> list[tuple[int, int]]:

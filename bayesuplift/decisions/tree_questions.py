@@ -41,8 +41,10 @@ class Question:
             raise ArgumentError(
                 f"a question to '{self.covariate}' needs a threshold (below) or a level, and one of them"
             )
-        if self.level is None and not is_finite_number(self.below):
-            raise ArgumentError(f"below = {self.below!r}; give a finite threshold of '{self.covariate}'")
+        if self.below is not None:
+            if not is_finite_number(self.below):
+                raise ArgumentError(f"below = {self.below!r}; give a finite threshold of '{self.covariate}'")
+            object.__setattr__(self, "below", float(self.below))
 
     def yes(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether each unit answers yes (unit,), from its number or text."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayesuplift.decisions.tree_kernels import best_cut, recode
 from bayesuplift.decisions.tree_nodes import Cut, Node, Take
+from bayesuplift.decisions.tree_threads import side_by_side
 from bayesuplift.errors import ArgumentError, is_finite_number
 
 _TIE: Final = 1e-11  # of all that actions can differ by: what two orders of one sum may differ by at a million rows
@@ -113,15 +114,18 @@ def task_of(
         raise ArgumentError(f"least_units = {least_units!r}; give the units that a leaf needs, from 0")
     loss = reward - reward.max(axis=1, keepdims=True)
     code = np.empty((x.shape[1], len(x)), dtype=np.int32)
-    values = []
-    for column, given in enumerate(x.T):
-        order = np.argsort(given, kind="stable")
-        ordered = given[order]
-        first = np.append(True, ordered[1:] != ordered[:-1])
-        code[column, order] = first.cumsum() - 1
-        values.append(ordered[first])
+    distinct = side_by_side(lambda column: _coded(x[:, column], code[column]), range(x.shape[1]), len(x))
     least = float(least_units) * (1.0 - _ROUNDING)
-    return Task(tuple(values), code, loss, weight, least, _TIE * -float(loss.min(axis=1).sum()))
+    return Task(tuple(distinct), code, loss, weight, least, _TIE * -float(loss.min(axis=1).sum()))
+
+
+def _coded(given: NDArray[np.float64], code: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Distinct values of a column, and in `code` the place of each row's value among them."""
+    order = np.argsort(given, kind="stable")
+    ordered = given[order]
+    first = np.append(True, ordered[1:] != ordered[:-1])
+    code[order] = first.cumsum() - 1
+    return ordered[first]
 
 
 def loss_of(task: Task, node: Node) -> NDArray[np.float64]:

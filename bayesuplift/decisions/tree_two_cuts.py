@@ -5,14 +5,13 @@ columns and n rows O(p^2 n log n) a pair. The R package policytree (Sverdrup, Ka
 of Open Source Software 5(50), 2232), whose trees these are, takes O(p^2 n^2 (log n + actions)).
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesuplift.decisions.tree_nodes import Node
 from bayesuplift.decisions.tree_sweep import side_values
 from bayesuplift.decisions.tree_task import Task, one_cut, value_of
+from bayesuplift.decisions.tree_threads import side_by_side
 
 
 def two_cuts(task: Task) -> Node:
@@ -21,7 +20,7 @@ def two_cuts(task: Task) -> Node:
     Of roots that are as good it takes the first column's, and on it the lowest cut; where fewer cuts are as good, fewer.
     """
     fewer = one_cut(task)
-    values = list(_by_column(task, task.least))
+    values = _by_column(task, task.least)
     best = max((float(one.max()) for one in values if one.size), default=-np.inf)
     if best <= value_of(task, fewer) + task.tie:
         return fewer
@@ -46,16 +45,18 @@ def steps_of(task: Task) -> float:
     return opened * actions * (actions - 1) * len(task.code) * len(task) * levels
 
 
-def _by_column(task: Task, least: float) -> Iterator[NDArray[np.float64]]:
+def _by_column(task: Task, least: float) -> list[NDArray[np.float64]]:
     """Value of the best tree with its root after each code of a column but the last (cut,); -inf where rows are too few."""
-    distinct = task.distinct
-    for code, count in zip(task.code, distinct, strict=True):
-        order = np.argsort(code, kind="stable")
-        ends = np.bincount(code).cumsum()
-        given = (task.code, distinct, task.loss, task.units, least)
-        left, right = np.empty(count), np.empty(count)
-        side_values(order, ends, *given, left)
-        side_values(order[::-1].copy(), len(task) - np.append(ends[-2::-1], 0), *given, right)
-        on_left = np.bincount(code, weights=task.units).cumsum()[:-1]
-        allowed = (on_left >= least) & (task.total - on_left >= least)
-        yield np.where(allowed, left[:-1] + right[-2::-1], -np.inf)
+    return side_by_side(lambda code: _roots(task, code, least), task.code, len(task))
+
+
+def _roots(task: Task, code: NDArray[np.int32], least: float) -> NDArray[np.float64]:
+    order = np.argsort(code, kind="stable")
+    ends = np.bincount(code).cumsum()
+    given = (task.code, task.distinct, task.loss, task.units, least)
+    left, right = np.empty(len(ends)), np.empty(len(ends))
+    side_values(order, ends, *given, left)
+    side_values(order[::-1].copy(), len(task) - np.append(ends[-2::-1], 0), *given, right)
+    on_left = np.bincount(code, weights=task.units).cumsum()[:-1]
+    allowed = (on_left >= least) & (task.total - on_left >= least)
+    return np.where(allowed, left[:-1] + right[-2::-1], -np.inf)
