@@ -1,11 +1,13 @@
 """The command line: files in, files out; tables on standard output, logs and progress on standard error."""
 
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -116,6 +118,64 @@ def choose(
 
 
 @main.command()
+@click.argument("policy", type=click.Path(path_type=Path))
+@click.argument("units", required=False, type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--posterior", type=click.Path(path_type=Path), help="Score the units by this posterior (netCDF).")
+@click.option("--name", help="Which posterior, in a file that holds several.")
+@click.option("--seed", type=int, help="Seed of what the posterior does not know [the seed of its fit].")
+@click.option("--unit", help="Column that names the unit.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    default="-",
+    help="File of the arms: .csv, .csv.gz or .parquet [CSV on standard output].",
+)
+@click.option(
+    "--sql", "table", metavar="TABLE", help="Only print the SELECT that gives the arms of this table's units."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON; the arms need a file then.")
+def target(
+    *,
+    policy: Path,
+    units: Path | None,
+    posterior: Path | None,
+    name: str | None,
+    seed: int | None,
+    unit: str | None,
+    output: Path,
+    table: str | None,
+    as_json: bool,
+) -> None:
+    """Give every unit of a table its arm, by a policy that was saved (policy.json).
+
+    UNITS is a CSV, TSV or Parquet file with one row a unit, or - for CSV on standard input. A policy over segments asks for
+    their factors, one by a tree for its covariates; one by scores for these, or for what the posterior predicts them from.
+    """
+    from bayesuplift.decisions.policy_file import load_policy  # noqa: PLC0415 -- --help must not wait for pandas
+
+    loaded = load_policy(policy)
+    if table is not None:
+        if units is not None or posterior is not None or str(output) != "-" or as_json:
+            raise click.UsageError("--sql prints a statement, for --unit if that is given; leave out what reads units.")
+        click.echo(f"{loaded.sql(table, unit=unit)};")
+        return
+    if units is None:
+        raise click.UsageError("Name the file of UNITS, or - for standard input; or a table, with --sql.")
+    if posterior is None and (name is not None or seed is not None):
+        raise click.UsageError("--name and --seed are of a posterior; name its file, with --posterior.")
+    if as_json and str(output) == "-":
+        raise click.UsageError("--json prints the counts on standard output; name a file for the arms, with -o.")
+    predict = None if posterior is None else _predictor(posterior, name, seed, unit)
+    told = _target(loaded, units, output, unit, predict)
+    click.echo(f"bayesuplift: {told}", err=True)
+    if str(output) != "-":
+        click.echo(f"bayesuplift: wrote {output}", err=True)
+    if as_json:
+        _print_json({"units": told.units, "arms": dict(told.by_arm), "unknown": told.unknown, "output": str(output)})
+
+
+@main.command()
 @_as_json
 def models(*, as_json: bool) -> None:
     """List the models with the question that each answers."""
@@ -138,6 +198,39 @@ def _analyze(path: Path, output: Path | None, *, as_json: bool) -> None:
     for one in written:
         click.echo(f"bayesuplift: wrote {one}", err=True)
     _finish(report.facts(), as_json=as_json)
+
+
+def _predictor(path: Path, name: str | None, seed: int | None, unit: str | None) -> Any:
+    """A function from rows of units to a posterior over them."""
+    from bayesuplift.inference.predict import predict  # noqa: PLC0415 -- --help must not wait for JAX
+    from bayesuplift.posterior.storage import load  # noqa: PLC0415 -- the same
+
+    tree = load(path, name)
+    own = int(tree.attrs.get("seed", 0)) if seed is None else seed
+    click.echo(f"bayesuplift: seed {own}", err=True)
+    return lambda rows: predict(tree, rows, seed=own, unit=unit)
+
+
+def _target(policy: Any, units: Path, output: Path, unit: str | None, predict: Any) -> Any:
+    """Write the arms of units, either of which may be a pipe; how many get which."""
+    from bayesuplift.decisions.policy_batches import write_arms  # noqa: PLC0415 -- --help must not wait for pandas
+
+    with TemporaryDirectory(prefix="bayesuplift.") as folder:
+        source, target = Path(folder) / "units.csv", Path(folder) / "arms.csv"
+        if str(units) == "-":
+            with source.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        told = write_arms(
+            policy,
+            source if str(units) == "-" else units,
+            target if str(output) == "-" else output,
+            unit=unit,
+            predict=predict,
+        )
+        if str(output) == "-":
+            with target.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+    return told
 
 
 def _finish(facts: dict[str, Any], *, as_json: bool) -> None:

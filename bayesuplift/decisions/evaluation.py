@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from numba import njit
 from numpy.typing import NDArray
 
 from bayesuplift.decisions.policy import Policy, unit_costs
@@ -46,9 +47,23 @@ def totals(places: Places, plans: Sequence[Values], economics: Economics | None 
     for where, block in places.blocks():
         effect += block.reshape(-1, chains * draws).T @ stacked[where].reshape(-1, len(plans))
         if optimum is not None and economics is not None:
-            gain = economics.value_per_outcome * block - unit_costs(places, economics)[:, None]
-            optimum += places.weight[where] @ np.maximum(gain.max(axis=1), 0.0)
+            cost = unit_costs(places, economics)
+            add_optimum(block, places.weight[where], economics.value_per_outcome, cost, optimum)
     return Totals(places.by_draw(effect.T), None if optimum is None else places.by_draw(optimum))
+
+
+@njit(cache=True)
+def add_optimum(
+    effect: NDArray[Any], weight: NDArray[Any], value: float, cost: NDArray[Any], total: NDArray[Any]
+) -> None:
+    """Add max(0, max_a value effect - cost), times the weight, to every draw's total: effects (place, treatment, draw)."""
+    places, treatments, draws = effect.shape
+    for place in range(places):
+        for draw in range(draws):
+            best = 0.0
+            for k in range(treatments):
+                best = max(best, value * effect[place, k, draw] - cost[k])
+            total[draw] += weight[place] * best
 
 
 def policy_value(

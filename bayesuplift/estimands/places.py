@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from bayesuplift.dims import ARM, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SEGMENT, N
 from bayesuplift.errors import PosteriorError
 from bayesuplift.estimands.population import population_weights
+from bayesuplift.estimands.turning import turn
 from bayesuplift.posterior.factors import factors_of, place_of
 from bayesuplift.posterior.schema import observed_cells, validate
 
-_BLOCK: Final = 2**22  # mean outcomes at a time, 32 MB of float64; some four arrays of them live at once
+_BLOCK: Final = 2**24  # mean outcomes at a time, 128 MB of float64; some three arrays of them live at once
 EVERYBODY: Final = "everybody"
 """Label of the one place of a posterior by arm alone."""
 
@@ -108,28 +109,36 @@ class Places:
         return {str(name): one for name, one in self.means.coords.items() if one.dims == (self.dim,)}
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """Effects (place, treatment, chain x draw) of some places at a time, and where they stand; draws chain by chain."""
+        """Effects (place, treatment, chain x draw) of some places at a time, and where they stand; draws chain by chain.
+
+        The next block is written over the last.
+        """
         for where, control, effect in self.mean_blocks():
             np.subtract(effect, control[:, None], out=effect)
             yield where, effect
 
     def mean_blocks(self) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-        """Mean outcomes of the control (place, chain x draw) and of the treatments (place, treatment, chain x draw)."""
+        """Mean outcomes of the control (place, chain x draw) and of the treatments (place, treatment, chain x draw).
+
+        The next block is written over the last.
+        """
         labels = self.arms
         control = labels.index(self.control)
-        others = [place for place in range(len(labels)) if place != control]
-        chains, draws = self.draws
-        at_once = max(_BLOCK // (chains * draws * len(labels)), 1)
+        others = np.array([place for place in range(len(labels)) if place != control])
+        draws = self.draws[0] * self.draws[1]
+        at_once = min(max(_BLOCK // (draws * len(labels)), 1), len(self))
+        of_control, of_others = np.empty((at_once, draws)), np.empty((at_once, len(others), draws))
         for start in range(0, len(self), at_once):
             where = slice(start, min(start + at_once, len(self)))
-            part = self.means.isel({self.dim: where}).to_numpy()
-            if not np.isfinite(part).all():  # of a file that is read block by block nobody has looked before
+            part = self.means.isel({self.dim: where}).to_numpy().reshape(draws, -1, len(labels))
+            # of a file that is read block by block nobody has looked before
+            if not np.isfinite(part.sum(dtype=np.float64)) and not np.isfinite(part).all():
                 raise PosteriorError(
                     f"mean_outcome holds missing or infinite draws among {self.dim}s {where.start:,} on"
                 )
-            turned = np.moveaxis(part.reshape(chains * draws, -1, len(labels)), 0, -1)  # (place, arm, draw)
-            of_control = np.ascontiguousarray(turned[:, control], dtype=np.float64)
-            yield where, of_control, np.ascontiguousarray(turned[:, others], dtype=np.float64)
+            held = of_control[: part.shape[1]], of_others[: part.shape[1]]
+            turn(part, control, others, *held)
+            yield where, held[0], held[1]
 
     def by_draw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values (..., chain x draw) as (..., chain, draw)."""

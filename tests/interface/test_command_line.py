@@ -107,7 +107,7 @@ def test_help_names_every_command_and_answers_at_once() -> None:
         done = run("--help")
         fastest = min(fastest, time.perf_counter() - start)
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("analyze", "check", "choose", "demo", "models"))
+    assert all(name in done.stdout for name in ("analyze", "check", "choose", "demo", "models", "target"))
     assert fastest < 0.5
 
 
