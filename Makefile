@@ -12,7 +12,7 @@ CONSTRAINTS := .ci/constraints-$(VERSION).txt
 SPARK = $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 && echo --group spark)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check setup bench bench-pooling bench-forests study-pooling calibrate pins clean
+.PHONY: help demo test check setup bench bench-pooling bench-forests bench-targeting study-pooling calibrate pins clean
 
 help:
 	@echo "make demo       install what the package needs and decide a real e-mail test (out/demo/report.html)"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench      the tables of benchmarks/README.md, rivals included"
 	@echo "make bench-pooling  samplers of the pooled model against PyMC's and nutpie's; study-pooling: coverage"
 	@echo "make bench-forests  causal forests against stochtree, bartz, causalml and econml: hours; stopped, it goes on from there"
+	@echo "make bench-targeting  policy trees against econml's, budgets, and a million units (a file of 12 GB, kept)"
 	@echo "make pins       resolve the constraints files again"
 
 $(CONSTRAINTS):
@@ -85,6 +86,9 @@ $(CAUSALLIB):
 
 bench-forests: $(VENV)/.test $(FORESTS)/.ready $(CAUSALLIB)
 	$(BIN)/python -m benchmarks.causal_forest --final --write
+
+bench-targeting: $(VENV)/.test $(FORESTS)/.ready
+	$(BIN)/python -m benchmarks.targeting --write
 
 study-pooling: $(VENV)/.test
 	nice -n 10 $(BIN)/python -m benchmarks.pooling_study --write
