@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from bayesuplift.analysis_rules import rules_of
 from bayesuplift.analysis_sections import (
     MODELS,
     ROLES,
@@ -20,6 +21,7 @@ from bayesuplift.analysis_sections import (
     OutputSection,
 )
 from bayesuplift.data.grid import COVARIATE_KINDS
+from bayesuplift.decisions.targeting.rules import Rule
 from bayesuplift.dims import ASSIGNMENTS, KINDS
 from bayesuplift.errors import (
     AnalysisError,
@@ -43,6 +45,8 @@ class AnalysisFile:
         Folder that the data path is relative to.
     data, outcomes, model, economics, checks, output
         The sections; economics only where the file has them.
+    rules
+        By which it is chosen whom to treat, by name; none where the file leaves that to the report.
     """
 
     name: str
@@ -53,6 +57,7 @@ class AnalysisFile:
     economics: EconomicsSection | None = None
     checks: ChecksSection = field(default_factory=ChecksSection)
     output: OutputSection = field(default_factory=OutputSection)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
     @property
     def data_path(self) -> Path:
@@ -116,7 +121,7 @@ def read_analysis(path: str | os.PathLike[str]) -> AnalysisFile:
 
 
 def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFile:
-    known = [*_SECTIONS, "outcome"]
+    known = [*_SECTIONS, "outcome", "rule"]
     for key in content:
         if key not in known:
             raise AnalysisError(f"unknown section {key!r}. Sections: {listed(known)}.{did_you_mean(key, known)}")
@@ -138,7 +143,12 @@ def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFi
     if len(set(names)) < len(names):
         raise AnalysisError(f"two outcomes share a name: {listed(names)}")
     order = sorted(parsed, key=lambda one: ROLES.index(one.role))
-    analysis = AnalysisFile(name=name, folder=folder, outcomes=tuple(order), **sections)
+    if "rule" in content and "economics" not in content:
+        raise AnalysisError(
+            "[[rule]] chooses whom to treat by net gain; add [economics] with value_per_outcome and cost_per_unit"
+        )
+    rules = rules_of(content.get("rule", []))
+    analysis = AnalysisFile(name=name, folder=folder, outcomes=tuple(order), rules=rules, **sections)
     if analysis.economics is not None:
         analysis.economics.check(analysis.outcomes, analysis.data.intended_split)
     return analysis

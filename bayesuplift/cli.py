@@ -152,7 +152,7 @@ def target(
     UNITS is a CSV, TSV or Parquet file with one row a unit, or - for CSV on standard input. A policy over segments asks for
     their factors, one by a tree for its covariates; one by scores for these, or for what the posterior predicts them from.
     """
-    from bayesuplift.decisions.policy_file import load_policy  # noqa: PLC0415 -- --help must not wait for pandas
+    from bayesuplift.decisions.deployment.policy_file import load_policy  # noqa: PLC0415 -- --help must not wait for pandas
 
     loaded = load_policy(policy)
     if table is not None:
@@ -213,7 +213,7 @@ def _predictor(path: Path, name: str | None, seed: int | None, unit: str | None)
 
 def _target(policy: Any, units: Path, output: Path, unit: str | None, predict: Any) -> Any:
     """Write the arms of units, either of which may be a pipe; how many get which."""
-    from bayesuplift.decisions.policy_batches import write_arms  # noqa: PLC0415 -- --help must not wait for pandas
+    from bayesuplift.decisions.deployment.batches import write_arms  # noqa: PLC0415 -- --help must not wait for pandas
 
     with TemporaryDirectory(prefix="bayesuplift.") as folder:
         source, target = Path(folder) / "units.csv", Path(folder) / "arms.csv"
@@ -259,6 +259,8 @@ _COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
 
 
 def _print_tables(facts: dict[str, Any]) -> None:
+    from bayesuplift.report.targeting_sections import policies_text  # noqa: PLC0415 -- --help must not wait for plotly
+
     for outcome in facts["outcomes"]:
         verdict = outcome["verdict"]
         click.echo(f"{outcome['name']} ({outcome['role']}): {verdict['name']} {verdict['arm'] or ''}".rstrip())
@@ -271,4 +273,6 @@ def _print_tables(facts: dict[str, Any]) -> None:
                 *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)),
             ]
             click.echo("  " + "  ".join(aligned).rstrip())
+        if text := policies_text(outcome):
+            click.echo(text)
         click.echo()

@@ -1,7 +1,7 @@
 """The whole path in one call: read, check, fit, decide, report."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from tqdm import tqdm
 
 from bayesuplift.analysis_data import cells_of, data_checks, read_noted, read_outcome
 from bayesuplift.analysis_file import AnalysisFile, prior_of, read_analysis
+from bayesuplift.analysis_rules import check_rules
 from bayesuplift.analysis_sections import ModelSection, OutcomeSection
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.checks import Check, randomization
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.decisions.choice import Standards, choose_arm
+from bayesuplift.decisions.deployment.policy_file import save_policy
 from bayesuplift.dims import POSTERIOR, SEGMENT, TERM
 from bayesuplift.errors import AnalysisError, BayesupliftError, UnreadableFileError, listed
 from bayesuplift.estimands.grouped import grouped
@@ -34,6 +36,7 @@ from bayesuplift.spec import ModelSpec, registered
 
 _MOST_SEGMENTS = 1_000  # of units, whose effects are summarized one by one
 FILES = ("posterior.nc", "result.json", "report.md", "report.html")
+POLICY = "policy.json"  # where an outcome has economics, and no check failed
 
 
 def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Report:
@@ -64,7 +67,7 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
         for outcome in analysis.outcomes
     }
     first = cells_of(next(iter(data.values())))
-    _check_costs(analysis, first)
+    _check_money(analysis, fits, data)
     checks = data_checks(analysis, first)
     steps = len(data) * (1 + len(analysis.data.segments))
     results = []
@@ -85,9 +88,13 @@ def analyze(path: str | os.PathLike[str], *, progress: bool | None = None) -> Re
 
 
 def write_results(folder: str | os.PathLike[str], report: Report) -> list[Path]:
-    """Write `posterior.nc`, `result.json`, `report.md` and `report.html` into a folder; return their paths."""
+    """Write `posterior.nc`, `result.json`, `report.md` and `report.html` into a folder; return their paths.
+
+    Where there are policies, `policy.json` is that of the first rule on the first outcome that has them, ready for new
+    units; where there are none, a file of that name from an earlier run goes.
+    """
     target = Path(folder)
-    occupied = [name for name in FILES if (target / name).is_dir()]
+    occupied = [name for name in (*FILES, POLICY) if (target / name).is_dir()]
     if occupied:
         raise UnreadableFileError(f"cannot write {target / occupied[0]}: it is a folder")
     posteriors: dict[str, xr.DataTree] = {}
@@ -95,23 +102,31 @@ def write_results(folder: str | os.PathLike[str], report: Report) -> list[Path]:
         outcome = str(result.posterior.attrs["outcome"])
         posteriors[outcome] = result.posterior
         posteriors |= {f"{outcome} by {one.factor}": one.posterior for one in result.segmentations}
-    # All four are whole before the first takes its name: a folder never holds the results of two runs.
+    written = list(FILES)
+    # All are whole before the first takes its name: a folder never holds the results of two runs.
     with folder_within(target) as staged:
         save(posteriors, staged / FILES[0])
         for name in FILES[1:]:
             write_report(staged / name, report)
-        for name in FILES:
+        chosen = next((one for one in report.outcomes if one.targeting is not None and one.targeting.policies), None)
+        if chosen is not None and chosen.targeting is not None:
+            first = next(iter(chosen.targeting.policies.values()))
+            save_policy(first, staged / POLICY, posterior=chosen.posterior)
+            written.append(POLICY)
+        for name in written:
             (staged / name).replace(target / name)
-    return [target / name for name in FILES]
+    if chosen is None:
+        (target / POLICY).unlink(missing_ok=True)
+    return [target / name for name in written]
 
 
 def check(path: str | os.PathLike[str]) -> list[Check]:
     """Read the data of an analysis file and check them; fit nothing."""
     analysis = read_analysis(path)
-    by_unit = [_fit_of(analysis, outcome).by_unit for outcome in analysis.outcomes]
-    data = [read_outcome(analysis, one, by_unit=units) for one, units in zip(analysis.outcomes, by_unit, strict=True)]
-    first = cells_of(data[0])
-    _check_costs(analysis, first)
+    fits = {outcome.name: _fit_of(analysis, outcome) for outcome in analysis.outcomes}
+    data = {one.name: read_outcome(analysis, one, by_unit=fits[one.name].by_unit) for one in analysis.outcomes}
+    first = cells_of(next(iter(data.values())))
+    _check_money(analysis, fits, data)
     return [randomization(analysis.data.assignment), *data_checks(analysis, first)]
 
 
@@ -203,12 +218,14 @@ def _spec_of(analysis: AnalysisFile, outcome: OutcomeSection, section: ModelSect
     return spec
 
 
-def _check_costs(analysis: AnalysisFile, cells: Cells) -> None:
-    """Refuse costs of arms that are not in the data, before anything is fitted."""
+def _check_money(analysis: AnalysisFile, fits: Mapping[str, _Fit], data: Mapping[str, Cells | Experiment]) -> None:
+    """Refuse costs, and limits of rules, that name what is not in the data, before anything is fitted."""
     for outcome in analysis.outcomes:
         economics = analysis.economics_of(outcome)
         if economics is not None:
+            cells, fitted = cells_of(data[outcome.name]), fits[outcome.name]
             economics.costs(cells.design.arms, cells.design.control)
+            check_rules(analysis.rules, economics, cells, pools=fitted.pools or fitted.by_unit)
 
 
 def _decide(
@@ -258,6 +275,7 @@ def _decide(
         by_segment=by_segment,
         observed=cells.by().statistics if run.of.by_unit else None,
         explanations=_explained(posterior, data, analysis.model.prob, left_out) if isinstance(data, Experiment) else (),
+        rules=analysis.rules,
     )
     return result, left_out
 

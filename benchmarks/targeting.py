@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayesuplift as bu
-from bayesuplift.decisions.budget_path import budget_path
-from bayesuplift.decisions.tree_search import search_tree
+from bayesuplift.decisions.allocation.budget_path import budget_path
+from bayesuplift.decisions.trees.search import search_tree
 from benchmarks.tables import put, table
 
 ROOT: Final = Path(__file__).resolve().parents[1]

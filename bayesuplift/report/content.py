@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from scipy.special import betaln, xlog1py, xlogy
 
 from bayesuplift.data.checks import Check
 from bayesuplift.decisions.choice import Choice, compared
+from bayesuplift.decisions.targeting.rules import Rule
 from bayesuplift.dims import (
     ARM,
     CHAIN,
@@ -35,6 +36,7 @@ from bayesuplift.report.explanation import Explanation, explanation
 from bayesuplift.report.plain import plain
 from bayesuplift.report.responders import responders
 from bayesuplift.report.shown import shown
+from bayesuplift.report.targeting import Targeting, targeting
 from bayesuplift.report.unit_responders import unit_responders
 
 _GRID = 161
@@ -100,6 +102,8 @@ class OutcomeResult:
         Units and totals by arm, of a posterior that does not hold them.
     explanations
         Of a posterior over units, what the effects of each treatment depend on.
+    rules
+        By which it is chosen whom to treat, by name; those of `usual_rules` where there are none.
     """
 
     posterior: xr.DataTree
@@ -111,6 +115,7 @@ class OutcomeResult:
     by_segment: xr.DataTree | None = None
     observed: xr.Dataset | None = None
     explanations: tuple[Explanation, ...] = ()
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
     @cached_property
     def responders(self) -> dict[str, Any] | None:
@@ -127,6 +132,16 @@ class OutcomeResult:
             return None
         found = unit_responders(self.posterior, self.choice.standards, self.economics)
         return None if found is None else found | {"explanation": explanation(self.explanations)}
+
+    @cached_property
+    def targeting(self) -> Targeting | None:
+        """Whom to treat; None without economics, and under weights of another prior than the posterior's own."""
+        if self.economics is None or self.choice.weights is not None:
+            return None
+        doubt = None if self.units is None else self.units["doubt"]
+        return targeting(
+            self.posterior, self.choice, self.economics, self.rules, by_segment=self.by_segment, doubt=doubt
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,12 +170,18 @@ class Report:
 
     @classmethod
     def of(
-        cls, posterior: xr.DataTree, choice: Choice, *, title: str | None = None, economics: Economics | None = None
+        cls,
+        posterior: xr.DataTree,
+        choice: Choice,
+        *,
+        title: str | None = None,
+        economics: Economics | None = None,
+        rules: Mapping[str, Rule] | None = None,
     ) -> "Report":
-        """Report one decision; with economics, also what the effects by segment are worth."""
+        """Report one decision; with economics, also what effects by segment are worth, and whom to treat by the rules."""
         validate(posterior)
         name = posterior.attrs.get("outcome", "the outcome")
-        result = OutcomeResult(posterior=posterior, choice=choice, economics=economics)
+        result = OutcomeResult(posterior=posterior, choice=choice, economics=economics, rules=dict(rules or {}))
         return cls(title=title or f"Which arm for {name}?", outcomes=(result,))
 
     def facts(self) -> dict[str, Any]:
@@ -205,6 +226,7 @@ def _outcome_facts(result: OutcomeResult) -> dict[str, Any]:
         "units": result.units,
         "responders": result.responders,
         "segmentations": [_segmentation(one) for one in result.segmentations],
+        "targeting": None if result.targeting is None else result.targeting.facts,
         "provenance": {name: plain(attributes[name]) for name in _PROVENANCE if name in attributes},
     }
 

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from bayesuplift.report.explanation import explaining_figures
 from bayesuplift.report.facets import Drawn
 from bayesuplift.report.figures import figures
 from bayesuplift.report.segment_figures import segment_figures
+from bayesuplift.report.targeting_sections import Part, parts
 from bayesuplift.report.unit_figures import unit_figures
 
 _CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
@@ -51,7 +51,9 @@ def to_json(facts: Mapping[str, Any]) -> str:
 
 def to_markdown(facts: Mapping[str, Any]) -> str:
     """Write the facts as Markdown, without figures."""
-    return _template("report.md.jinja", escape=False).render(facts)
+    return _template("report.md.jinja", escape=False).render(
+        **facts, targeted=[parts(outcome) for outcome in facts["outcomes"]]
+    )
 
 
 def to_html(facts: Mapping[str, Any]) -> str:
@@ -62,6 +64,7 @@ def to_html(facts: Mapping[str, Any]) -> str:
     of_segments = [_of_page(segment_figures(outcome)) for outcome in facts["outcomes"]]
     of_units = [_of_page(unit_figures(outcome)) for outcome in facts["outcomes"]]
     explaining = [[_of_page(of_arm) for of_arm in explaining_figures(outcome)] for outcome in facts["outcomes"]]
+    targeted = [[_part_of_page(part) for part in parts(outcome)] for outcome in facts["outcomes"]]
     page = _template("report.html.jinja", escape=True)
     return page.render(
         **facts,
@@ -69,6 +72,7 @@ def to_html(facts: Mapping[str, Any]) -> str:
         of_segments=of_segments,
         of_units=of_units,
         explaining=explaining,
+        targeted=targeted,
         plotly_program=get_plotlyjs(),
     )
 
@@ -76,6 +80,12 @@ def to_html(facts: Mapping[str, Any]) -> str:
 def _of_page(drawn: list[Drawn]) -> list[dict[str, str]]:
     """Figures as parts of the page, with what stands under them and what they show."""
     return [{"caption": one.caption, "alt": one.alt, "html": _figure(one.figure)} for one in drawn]
+
+
+def _part_of_page(part: Part) -> dict[str, Any]:
+    """A part of what is told of whom to treat, with its figures."""
+    shown = {"heading": part.heading, "sentences": part.sentences, "tables": part.tables}
+    return shown | {"drawn": _of_page(part.draw())}
 
 
 def _figure(figure: go.Figure) -> str:
@@ -95,9 +105,10 @@ def _template(name: str, *, escape: bool) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
+        loader=jinja2.PackageLoader("bayesuplift.report"),
     )
     environment.filters["cell"] = _cell
-    return environment.from_string((files("bayesuplift.report") / "templates" / name).read_text(encoding="utf-8"))
+    return environment.get_template(name)
 
 
 _RENDERERS: dict[str, Callable[[Mapping[str, Any]], str]] = {".html": to_html, ".md": to_markdown, ".json": to_json}

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import bayesuplift as bu
 from bayesuplift.cli import main
-from bayesuplift.decisions.policy_file import load_policy, save_policy
+from bayesuplift.decisions.deployment.policy_file import load_policy, save_policy
 from tests.support.deployed import linear_posterior, over_segments
 
 ECONOMICS = bu.Economics(2.0, {"men": 0.3, "women": 0.1})

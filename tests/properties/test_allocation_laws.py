@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bayesuplift.decisions.allocation import KEPT_TO, Allocation, allocate
-from bayesuplift.decisions.budget_path import budget_path
+from bayesuplift.decisions.allocation.allocate import KEPT_TO, Allocation, allocate
+from bayesuplift.decisions.allocation.budget_path import budget_path
 
 # No clock and no store: an example is the same on every machine and every run.
 few = settings(

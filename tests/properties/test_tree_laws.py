@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bayesuplift.decisions.decision_tree import DecisionTree, decision_tree
-from bayesuplift.decisions.split_columns import split_columns, split_matrix
-from bayesuplift.decisions.tree_nodes import Cut, Node, Take, depth_of, leaves
-from bayesuplift.decisions.tree_questions import Branch, Leaf, Question
-from bayesuplift.decisions.tree_search import search_tree
+from bayesuplift.decisions.trees.decision_tree import DecisionTree, decision_tree
+from bayesuplift.decisions.trees.nodes import Cut, Node, Take, depth_of, leaves
+from bayesuplift.decisions.trees.questions import Branch, Leaf, Question
+from bayesuplift.decisions.trees.search import search_tree
+from bayesuplift.decisions.trees.split_columns import split_columns, split_matrix
 from bayesuplift.errors import DataError
 from tests.support.trees import best_of_all, worth
 from tests.support.trees import given as given_by

@@ -9,10 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from bayesuplift.data.coding import Coding, Column
-from bayesuplift.decisions.decision_tree import DecisionTree
-from bayesuplift.decisions.deployed_policy import DeployedPolicy
-from bayesuplift.decisions.policy import Policy
-from bayesuplift.decisions.tree_questions import Branch, Leaf, Question
+from bayesuplift.decisions.deployment.deployed_policy import DeployedPolicy
+from bayesuplift.decisions.targeting.policy import Policy
+from bayesuplift.decisions.trees.decision_tree import DecisionTree
+from bayesuplift.decisions.trees.questions import Branch, Leaf, Question
 from bayesuplift.estimands.places import EVERYBODY
 
 AWKWARD: Final = ("control", 'men\'s "best"', "für Frauen; --", "a, b\n%s")

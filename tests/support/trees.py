@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesuplift.decisions.tree_nodes import Node, Take
+from bayesuplift.decisions.trees.nodes import Node, Take
 
 
 def best_of_all(

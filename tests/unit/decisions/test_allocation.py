@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bayesuplift.decisions import allocation, shadow_prices, tied_places
-from bayesuplift.decisions.allocation import KEPT_TO, Allocation, allocate
-from bayesuplift.decisions.limited_choice import posed
-from bayesuplift.decisions.whole_units import whole
+from bayesuplift.decisions.allocation import allocate as allocation
+from bayesuplift.decisions.allocation import shadow_prices, tied_places
+from bayesuplift.decisions.allocation.allocate import KEPT_TO, Allocation, allocate
+from bayesuplift.decisions.allocation.limited_choice import posed
+from bayesuplift.decisions.allocation.whole_units import whole
 from bayesuplift.errors import ArgumentError, NumericalError
 
 FOLDER = Path(__file__).parents[2] / "golden"

@@ -10,9 +10,9 @@ from scipy.optimize import brentq
 from scipy.special import betaln
 from scipy.stats import betabinom, binom, norm
 
-from bayesuplift.decisions import assurance as module
-from bayesuplift.decisions.assurance import assurance
-from bayesuplift.decisions.claims import Criterion, _is_small, _smallest_loss
+from bayesuplift.decisions.information import assurance as module
+from bayesuplift.decisions.information.assurance import assurance
+from bayesuplift.decisions.information.claims import Criterion, _is_small, _smallest_loss
 from bayesuplift.errors import ArgumentError
 from bayesuplift.priors import RatePrior
 from tests.support.planned import errors_apart, limit, of_betas, of_draws

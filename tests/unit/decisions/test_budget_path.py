@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bayesuplift.decisions.budget_path import budget_path
+from bayesuplift.decisions.allocation.budget_path import budget_path
 from bayesuplift.errors import ArgumentError
 
 FOLDER = Path(__file__).parents[2] / "golden"

@@ -8,10 +8,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from bayesuplift.decisions.decision_tree import DecisionTree, decision_tree
-from bayesuplift.decisions.split_columns import SplitColumn, split_columns, split_matrix
-from bayesuplift.decisions.tree_nodes import Cut, Take
-from bayesuplift.decisions.tree_questions import Branch, Leaf, Question
+from bayesuplift.decisions.trees.decision_tree import DecisionTree, decision_tree
+from bayesuplift.decisions.trees.nodes import Cut, Take
+from bayesuplift.decisions.trees.questions import Branch, Leaf, Question
+from bayesuplift.decisions.trees.split_columns import SplitColumn, split_columns, split_matrix
 from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError
 
 TREE = DecisionTree(

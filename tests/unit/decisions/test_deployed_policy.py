@@ -14,13 +14,13 @@ import pytest
 
 import bayesuplift as bu
 from bayesuplift.data.labels import label
-from bayesuplift.decisions.decision_tree import DecisionTree
-from bayesuplift.decisions.deployed_policy import DeployedPolicy
-from bayesuplift.decisions.policy_deployment import deploy
-from bayesuplift.decisions.policy_levels import spellings
-from bayesuplift.decisions.policy_scores import ScoreThresholds
-from bayesuplift.decisions.policy_tree import PolicyTree, policy_tree
-from bayesuplift.decisions.tree_questions import Branch, Leaf, Question
+from bayesuplift.decisions.deployment.deploy import deploy
+from bayesuplift.decisions.deployment.deployed_policy import DeployedPolicy
+from bayesuplift.decisions.deployment.levels import spellings
+from bayesuplift.decisions.deployment.scores import ScoreThresholds
+from bayesuplift.decisions.trees.decision_tree import DecisionTree
+from bayesuplift.decisions.trees.policy_tree import PolicyTree, policy_tree
+from bayesuplift.decisions.trees.questions import Branch, Leaf, Question
 from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError, DataWarning
 from tests.support.deployed import AWKWARD, TYPES, arms_by_sql, over_segments, random_tree
 from tests.support.engines import in_dask

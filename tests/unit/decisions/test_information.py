@@ -15,10 +15,10 @@ from scipy.special import betainc
 from scipy.stats import beta as beta_law
 from scipy.stats import norm
 
-from bayesuplift.decisions import preposterior, preposterior_beta
-from bayesuplift.decisions.perfect_information import perfect_information
-from bayesuplift.decisions.planned_test import PlannedTest
-from bayesuplift.decisions.sample_information import sample_information
+from bayesuplift.decisions.information import preposterior, preposterior_beta
+from bayesuplift.decisions.information.perfect import perfect_information
+from bayesuplift.decisions.information.planned_test import PlannedTest
+from bayesuplift.decisions.information.sample import sample_information
 from bayesuplift.errors import ArgumentError, ArmNotFoundError, PosteriorError
 from bayesuplift.estimands.value import Economics
 from tests.support.planned import errors_apart, limit, of_betas, of_draws

@@ -12,11 +12,11 @@ import pytest
 import xarray as xr
 
 import bayesuplift as bu
-from bayesuplift.decisions.deployed_policy import DeployedPolicy
-from bayesuplift.decisions.policy import Policy
-from bayesuplift.decisions.policy_batches import write_arms
-from bayesuplift.decisions.policy_file import load_policy, save_policy
-from bayesuplift.decisions.targeting_rules import Rule
+from bayesuplift.decisions.deployment.batches import write_arms
+from bayesuplift.decisions.deployment.deployed_policy import DeployedPolicy
+from bayesuplift.decisions.deployment.policy_file import load_policy, save_policy
+from bayesuplift.decisions.targeting.policy import Policy
+from bayesuplift.decisions.targeting.rules import Rule
 from bayesuplift.errors import (
     ArgumentError,
     BayesupliftError,

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import bayesuplift as bu
-from bayesuplift.decisions.policy_tree import PolicyTree
+from bayesuplift.decisions.trees.policy_tree import PolicyTree
 from bayesuplift.errors import ArgumentError, FactorNotFoundError
 from tests.support.factored import factored
 from tests.support.over_units import noisy, over_units

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import bayesuplift as bu
-from bayesuplift.decisions.evaluation import tail_mean
+from bayesuplift.decisions.targeting.evaluation import tail_mean
 from bayesuplift.errors import ArgumentError
 from tests.support.factored import UNITS as SEGMENT_UNITS
 from tests.support.factored import factored, rates

@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 
 import bayesuplift as bu
-from bayesuplift.decisions.gain_statistics import MEAN, PROB_POSITIVE, Statistic, gain_statistics, repriced
-from bayesuplift.decisions.targeting_rules import Rule
+from bayesuplift.decisions.targeting.gain_statistics import MEAN, PROB_POSITIVE, Statistic, gain_statistics, repriced
+from bayesuplift.decisions.targeting.rules import Rule
 from bayesuplift.errors import ArgumentError, ArmNotFoundError, FactorNotFoundError
 from bayesuplift.estimands.places import Places
 from tests.support.factored import factored, rates

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bayesuplift.decisions.tree_nodes import Cut, FoundTree, Node, Take, depth_of, leaves
-from bayesuplift.decisions.tree_search import search_tree
+from bayesuplift.decisions.trees.nodes import Cut, FoundTree, Node, Take, depth_of, leaves
+from bayesuplift.decisions.trees.search import search_tree
 from bayesuplift.errors import ArgumentError
 from tests.support.trees import best_of_all, given, worth
 

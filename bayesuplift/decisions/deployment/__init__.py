@@ -1,0 +1,1 @@
+"""A policy away from the posterior that it was chosen on: in a file, on a table, as SQL."""

@@ -1,0 +1,1 @@
+"""What knowing more before deciding is worth."""

@@ -1,0 +1,1 @@
+"""Whom to treat with what, and what that is worth."""

@@ -1,0 +1,1 @@
+"""Shallow trees that say who gets which arm."""
