@@ -17,14 +17,16 @@ from bayesuplift.analysis_sections import ModelSection, OutcomeSection
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.checks import Check, randomization
 from bayesuplift.data.experiment import Experiment
-from bayesuplift.decisions.choice import Standards, choose_arm
+from bayesuplift.decisions.choice import Choice, Standards, choose_arm
 from bayesuplift.decisions.deployment.policy_file import save_policy
+from bayesuplift.decisions.trees.policy_tree import PolicyTree, policy_tree
 from bayesuplift.dims import POSTERIOR, SEGMENT, TERM
 from bayesuplift.errors import AnalysisError, BayesupliftError, UnreadableFileError, listed
 from bayesuplift.estimands.grouped import grouped
 from bayesuplift.estimands.projection_curves import effect_curves
 from bayesuplift.estimands.projection_tree import effect_tree
 from bayesuplift.estimands.subgroups import subgroups
+from bayesuplift.estimands.value import Economics
 from bayesuplift.files import folder_within
 from bayesuplift.inference.fit import Engine, engines, fit, model_for
 from bayesuplift.posterior.predictive import predictive_check
@@ -276,8 +278,30 @@ def _decide(
         observed=cells.by().statistics if run.of.by_unit else None,
         explanations=_explained(posterior, data, analysis.model.prob, left_out) if isinstance(data, Experiment) else (),
         rules=analysis.rules,
+        policy_tree=_tree(
+            posterior, data, choice, analysis.economics_of(outcome), seed=next(run.seeds), left_out=left_out
+        ),
     )
     return result, left_out
+
+
+def _tree(
+    posterior: xr.DataTree,
+    data: Cells | Experiment,
+    choice: Choice,
+    economics: Economics | None,
+    *,
+    seed: int,
+    left_out: list[str],
+) -> PolicyTree | None:
+    """The policy on units as a tree over what is known of them; None without economics, or where a check failed."""
+    if economics is None or choice.verdict.name == "INVALID" or not isinstance(data, Experiment):
+        return None
+    try:
+        return policy_tree(posterior, economics, data, seed=seed)
+    except BayesupliftError as refusal:
+        left_out.append(f"{data.outcome_name}: a tree to treat by is left out: {refusal}")
+        return None
 
 
 def _explained(posterior: xr.DataTree, units: Experiment, prob: float, left_out: list[str]) -> tuple[Explanation, ...]:

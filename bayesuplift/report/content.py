@@ -14,6 +14,7 @@ from scipy.special import betaln, xlog1py, xlogy
 from bayesuplift.data.checks import Check
 from bayesuplift.decisions.choice import Choice, compared
 from bayesuplift.decisions.targeting.rules import Rule
+from bayesuplift.decisions.trees.policy_tree import PolicyTree
 from bayesuplift.dims import (
     ARM,
     CHAIN,
@@ -104,6 +105,8 @@ class OutcomeResult:
         Of a posterior over units, what the effects of each treatment depend on.
     rules
         By which it is chosen whom to treat, by name; those of `usual_rules` where there are none.
+    policy_tree
+        Of a posterior over units with economics, the policy as a tree.
     """
 
     posterior: xr.DataTree
@@ -116,6 +119,7 @@ class OutcomeResult:
     observed: xr.Dataset | None = None
     explanations: tuple[Explanation, ...] = ()
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    policy_tree: PolicyTree | None = None
 
     @cached_property
     def responders(self) -> dict[str, Any] | None:
@@ -140,7 +144,13 @@ class OutcomeResult:
             return None
         doubt = None if self.units is None else self.units["doubt"]
         return targeting(
-            self.posterior, self.choice, self.economics, self.rules, by_segment=self.by_segment, doubt=doubt
+            self.posterior,
+            self.choice,
+            self.economics,
+            self.rules,
+            by_segment=self.by_segment,
+            doubt=doubt,
+            tree=self.policy_tree,
         )
 
 

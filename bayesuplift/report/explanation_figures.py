@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from bayesuplift.report.facets import INK, TITLE_PIXELS, Drawn, escaped
 from bayesuplift.report.figures import CONTROL_COLOUR, FRAME_PIXELS, colours, laid_out, scale_of
+from bayesuplift.report.tree_diagram import draw_branch, short, tree_places
 
 Facts = Mapping[str, Any]
 
@@ -37,9 +38,9 @@ def tree_figure(outcome: Facts, facts: Facts) -> Drawn:
     leaves, paint = facts["leaves"], colours(outcome)[facts["arm"]]
     height = {row["leaf"]: len(leaves) - i for i, row in enumerate(leaves)}
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=list(_TREE_WIDTH), horizontal_spacing=0.02)
-    places = _places(facts["nodes"], height)
+    places = tree_places(facts["nodes"], height)
     for node in facts["nodes"]:
-        _branch(figure, node, places)
+        draw_branch(figure, node, places)
     deepest = max(x for x, _ in places.values())
     for row in leaves:
         x, y = places[next(one["node"] for one in facts["nodes"] if one["leaf"] == row["leaf"])]
@@ -125,7 +126,7 @@ def subgroup_figure(outcome: Facts, facts: Facts) -> Drawn:
     _intervals(figure, rows, places, factor, paint, column=1, label="rule")
     figure.add_vline(x=0.0, line={"color": INK, "dash": "dot", "width": 1.5})
     laid_out(figure, x=f"difference from the rest ({unit})", height=FRAME_PIXELS + _ROW_PIXELS * len(rows))
-    labels = [f"{_short(row['rule'])} ({row['share_text']})" for row in rows]
+    labels = [f"{short(row['rule'])} ({row['share_text']})" for row in rows]
     figure.update_yaxes(tickvals=places, ticktext=labels, tickfont={"size": _SMALL}, range=[0.25, len(rows) + 0.75])
     caption = (
         f"Subgroups whose average effect of {facts['arm']} on {outcome['name']} differs most from the rest's, of "
@@ -135,40 +136,6 @@ def subgroup_figure(outcome: Facts, facts: Facts) -> Drawn:
         f"{facts['shown']['expected_largest']}."
     )
     return Drawn(caption, f"Forest plot of {len(rows)} subgroups. {_ends(rows, 'rule')}", figure)
-
-
-def _places(nodes: Sequence[Facts], height: Mapping[int, int]) -> dict[int, tuple[float, float]]:
-    """Abscissa, steps from the root, and ordinate, between what hangs below, of every node."""
-    depth: dict[int, int] = {}
-    for node in nodes:
-        depth[node["node"]] = 0 if node["parent"] is None else depth[node["parent"]] + 1
-    at: dict[int, float] = {}
-    for node in reversed(nodes):
-        below = [at[one["node"]] for one in nodes if one["parent"] == node["node"]]
-        at[node["node"]] = sum(below) / len(below) if below else float(height[node["leaf"]])
-    return {number: (float(depth[number]), at[number]) for number in depth}
-
-
-def _branch(figure: go.Figure, node: Facts, places: Mapping[int, tuple[float, float]]) -> None:
-    """The line that leads to a node, with the answer upon it."""
-    if node["parent"] is None:
-        return
-    (x0, y0), (x1, y1) = places[node["parent"]], places[node["node"]]
-    figure.add_scatter(
-        x=[x0, x0, x1], y=[y0, y1, y1], mode="lines", line={"color": INK, "width": 1.5}, hoverinfo="skip", row=1, col=1
-    )
-    figure.add_annotation(
-        x=x0 + 0.03,
-        y=y1,
-        text=escaped(_short(node["answer"])),
-        hovertext=escaped(node["answer"]),
-        showarrow=False,
-        xanchor="left",
-        yanchor="bottom",
-        font={"size": _SMALL},
-        row=1,
-        col=1,
-    )
 
 
 def _intervals(
@@ -265,10 +232,6 @@ def _told(facts: Facts) -> str:
     if undefined:
         text += f" (of {fidelity['draws'] - undefined:,} draws; in {undefined:,} others all effects are equal)"
     return text
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _ends(rows: Sequence[Facts], name: str) -> str:

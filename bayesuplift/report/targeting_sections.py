@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from bayesuplift.report.bucket_figures import bucket_figure
 from bayesuplift.report.facets import Drawn
+from bayesuplift.report.information_part import information_sentences, information_table
+from bayesuplift.report.policy_tree_part import policy_tree_figure, policy_tree_sentences, policy_tree_table
 from bayesuplift.report.receiver_figures import receiver_figures
 from bayesuplift.report.tables import Table, as_text
 from bayesuplift.report.targeting_figures import curve_figure, frontier_figure, grid_figure, policy_figure
@@ -117,4 +119,27 @@ def _grid(outcome: Facts) -> Part | None:
     return Part("If prices were others", (), (grid_table(outcome),), lambda: [grid_figure(outcome)])
 
 
-_PARTS: Final[tuple[Callable[[Facts], Part | None], ...]] = (_policies, _frontier, _curve, _actions, _buckets, _grid)
+def _tree(outcome: Facts) -> Part | None:
+    if outcome["targeting"]["tree"] is None:
+        return None
+    figures = [policy_tree_figure] if len(outcome["targeting"]["tree"]["leaves"]) > 1 else []
+    drawn = lambda: [draw(outcome) for draw in figures]  # noqa: E731 -- drawn only where a page shows it
+    return Part("A tree to treat by", policy_tree_sentences(outcome), (policy_tree_table(outcome),), drawn)
+
+
+def _information(outcome: Facts) -> Part | None:
+    if outcome["targeting"]["information"] is None:
+        return None
+    return Part("Whether to test first", information_sentences(outcome), (information_table(outcome),), list)
+
+
+_PARTS: Final[tuple[Callable[[Facts], Part | None], ...]] = (
+    _policies,
+    _frontier,
+    _curve,
+    _tree,
+    _actions,
+    _buckets,
+    _grid,
+    _information,
+)
