@@ -8,7 +8,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayesuplift.data.checks import Check
-from bayesuplift.dims import ARM, CHAIN, DRAW, SAMPLE_STATS, UNIT
+from bayesuplift.dims import ARM, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SAMPLE_STATS, UNIT
 from bayesuplift.posterior.schema import is_closed_form, mean_outcome
 
 # Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021), Rank-normalization, folding, and localization, section 4.
@@ -156,12 +156,13 @@ def convergence(tree: xr.DataTree) -> list[Check]:
 
 def check_of_units(tree: xr.DataTree) -> Check | None:
     """R-hat of units evenly spread over all; None where there are none, or one chain."""
-    draws = mean_outcome(tree)
+    # not schema.mean_outcome: float64 of all units would be a copy of what may be the largest array there is
+    draws = tree[POSTERIOR].to_dataset()[MEAN_OUTCOME].transpose(CHAIN, DRAW, ..., ARM)
     if UNIT not in draws.dims or draws.sizes[CHAIN] < FEWEST_CHAINS:
         return None
     superchains = int(tree.attrs.get(SUPERCHAINS, 0))
     places = np.unique(np.linspace(0, draws.sizes[UNIT] - 1, _UNITS).round().astype(int))
-    found = r_hat(draws.isel({UNIT: places}), superchains)
+    found = r_hat(draws.isel({UNIT: places}).astype(np.float64), superchains)
     worst = float(found.max())
     return Check(
         name="r_hat_of_units",

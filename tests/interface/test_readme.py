@@ -1,23 +1,46 @@
 """What the README shows is what happens."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from click.testing import CliRunner
 
 import bayesuplift as bu
 from bayesuplift.analysis_file import read_analysis
 from bayesuplift.cli import main
 
-UNITS = 800
+# A forest of a few trees and short chains: its example is here to be run. Trees, chains and units are as many as in
+# tests/unit/models/test_forest_refusals.py, and columns too, so that one compiled program serves both.
+UNITS = 240
+SHORT = {
+    "prior": bu.ForestPrior(
+        prognostic=bu.ForestShape(trees=10, depth=4, base=0.95, power=2.0),
+        effect=bu.ForestShape(trees=5, depth=3, base=0.25, power=3.0),
+    ),
+    "chains": 2,
+    "draws": 100,
+    "warmup": 100,
+}
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def quickly(fit: Callable[..., xr.DataTree]) -> Callable[..., xr.DataTree]:
+    """The same fits, without draws under other priors, and with a short run of forests."""
+
+    def fitted(model: str, data: object, **options: object) -> xr.DataTree:
+        short = SHORT if model == "bayesian_causal_forest" else {}
+        return fit(model, data, **{"sensitivity": False, **short, **options})
+
+    return fitted
 
 
 def test_the_python_examples_run_and_choose_the_mens_e_mail(
@@ -34,10 +57,11 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     target = {"merchandise": "womens", "newbie": "1", "channel": ["Web", "App"], "zip_area": "Urban", "n": [80.0, 20.0]}
     pd.DataFrame(target).to_csv("target.csv", index=False)
     known = {"recency": rng.integers(1, 13, UNITS), "history": before, "channel": rng.choice(["Phone", "Web"], UNITS)}
-    score = rng.normal((arm == "B") * (known["recency"] < 5), 1.0)
+    score = rng.normal(3.0 * (arm == "B") * (known["recency"] < 5), 1.0)
     pd.DataFrame(known).assign(customer=np.arange(UNITS)).head(50).to_csv("new_customers.csv", index=False)
     frame = pd.DataFrame({"arm": arm, "spend": spend, "spend_before": before, "score": score, **known})
     names: dict[str, object] = {"frame": frame}
+    monkeypatch.setattr(bu, "fit", quickly(bu.fit))
     examples = blocks("python")
     assert len(examples) == 7
     for example in examples:

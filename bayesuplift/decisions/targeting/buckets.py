@@ -18,6 +18,7 @@ from bayesuplift.posterior.factors import chosen_factors, levels_of
 
 BUCKET: Final = "bucket"
 BUCKETS: Final = ("persuadable", "sure thing", "lost cause", "sleeping dog")
+_SUMS: Final = 4
 _FEWEST: Final = 100  # draws in which treating prevents no outcome on average, for shares under that assumption
 
 Values = NDArray[np.float64]
@@ -81,20 +82,21 @@ def buckets(
     position, coords = _groups(places, by)
     n = np.bincount(position, places.weight)
     chains, draws = places.draws
-    ends = 1 if monotone else 2
-    found = np.zeros((len(n), ends, len(places.treatments), len(BUCKETS), chains * draws))
+    # of each group: both means, and averages of what is above 0 of two sums, of which all bounds follow
+    sums = np.zeros((len(n), len(places.treatments), _SUMS, chains * draws))
     for where, control, treated in places.mean_blocks():
         _check_rates(control, treated)
         share = np.zeros((len(n), where.stop - where.start))
         share[position[where], np.arange(share.shape[1])] = places.weight[where] / n[position[where]]
-        # without sleeping dogs the four shares are these at every place, and so are their averages
-        of_places = _closed(control[:, None], treated) if monotone else _bounds(control[:, None], treated)
-        found += (share @ of_places.reshape(share.shape[1], -1)).reshape(found.shape)
+        base = np.broadcast_to(control[:, None], treated.shape)
+        gained, both = np.maximum(treated - base, 0.0), np.maximum(treated + base - 1.0, 0.0)
+        for k, one in enumerate((base, treated, gained, both)):
+            sums[:, :, k] += (share @ one.reshape(share.shape[1], -1)).reshape(len(n), -1, chains * draws)
     labels = {**coords, ARM: list(places.treatments), BUCKET: list(BUCKETS), N: (SEGMENT, n)}
     attributes = {"prob": prob, "control": places.control, "outcome": places.outcome}
     if monotone:
-        return _under_assumption(places, found[:, 0], labels, attributes)
-    tables = [_told(places.by_draw(found[:, end]), labels, prob) for end in range(ends)]
+        return _under_assumption(places, _closed(sums), labels, attributes)
+    tables = [_told(places.by_draw(bound), labels, prob) for bound in _bounds(sums)]
     table = {
         f"{end}{part}": one[name]
         for end, other, one in (("lower", "lower", tables[0]), ("upper", "upper", tables[1]))
@@ -121,23 +123,23 @@ def _check_rates(control: Values, treated: Values) -> None:
         raise ArgumentError(f"mean outcomes from {low:g} to {high:g}; those of a binary outcome are probabilities")
 
 
-def _bounds(control: Values, treated: Values) -> Values:
-    """Both bounds of the four shares, (place, bound, treatment, bucket, draw)."""
+def _bounds(sums: Values) -> tuple[Values, Values]:
+    """Averages of the lower and upper bounds of the four shares in each group, (group, treatment, bucket, draw).
+
+    With A = (m1 - m0)+ and B = (m0 + m1 - 1)+ at a place, min(m1, 1 - m0) = m1 - B, min(m0, m1) = m1 - A, and so on:
+    averages of m0, m1, A and B say all.
+    """
+    control, treated, gained, both = (sums[:, :, k] for k in range(_SUMS))
     neither = 1.0 - control - treated
-    low = (treated - control, -neither, neither, control - treated)
-    high = (
-        np.minimum(treated, 1.0 - control),
-        np.minimum(control, treated),
-        np.minimum(1.0 - control, 1.0 - treated),
-        np.minimum(control, 1.0 - treated),
-    )
-    return np.stack([np.stack([np.maximum(one, 0.0) for one in low], axis=2), np.stack(high, axis=2)], axis=1)
+    low = (gained, both, neither + both, gained - (treated - control))
+    high = (treated - both, treated - gained, 1.0 - control - gained, control - both)
+    return np.stack(low, axis=2), np.stack(high, axis=2)
 
 
-def _closed(control: Values, treated: Values) -> Values:
-    """The four shares if no unit's outcome is prevented, (place, 1, treatment, bucket, draw)."""
-    always = np.broadcast_to(control, treated.shape)
-    return np.stack([treated - control, always, 1.0 - treated, np.zeros_like(treated)], axis=2)[:, None]
+def _closed(sums: Values) -> Values:
+    """The four shares of each group if no unit's outcome is prevented, (group, treatment, bucket, draw)."""
+    control, treated = sums[:, :, 0], sums[:, :, 1]
+    return np.stack([treated - control, control, 1.0 - treated, np.zeros_like(treated)], axis=2)
 
 
 def _told(draws: Values, labels: dict[str, Any], prob: float) -> xr.Dataset:

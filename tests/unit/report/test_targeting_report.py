@@ -339,7 +339,7 @@ def test_three_renderings_hold_the_same_numbers() -> None:
 def test_figures_draw_the_facts() -> None:
     outcome = reported()["outcomes"][0]
     told = outcome["targeting"]
-    policies, who, frontier, _, curve, _, grid = [one for part in parts(outcome) for one in part.draw()]
+    policies, who, frontier, _, curve, _, _, grid = [one for part in parts(outcome) for one in part.draw()]
     of_rules = next(trace for trace in policies.figure.data if trace.mode == "markers")
     assert list(of_rules.x) == [row["profit"] for row in told["policies"] if row["is_rule"]]
     assert {trace.name for trace in who.figure.data} == {"control", "men", "women"}
