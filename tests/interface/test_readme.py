@@ -49,7 +49,7 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     rng = np.random.default_rng(20080320)
     before = rng.gamma(4.0, 10.0, UNITS)
     arm = rng.permutation(np.repeat(["A", "B"], UNITS // 2))
-    spend = np.maximum(before + rng.normal(10.0 + (arm == "B"), 10.0), 0.0)
+    spend = np.maximum(before + rng.normal(10.0 + (arm == "B"), 5.0), 0.0)
     errors = rng.uniform(0.01, 0.03, 60)
     past = pd.DataFrame({"log_lift": rng.normal(rng.normal(0.0, 0.02, 60), errors), "error": errors})
     monkeypatch.chdir(tmp_path)

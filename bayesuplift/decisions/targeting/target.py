@@ -64,6 +64,11 @@ def target(
         A cost or a limit names an arm or factor that there is not.
     ArgumentError
         An argument is outside its range, or the rule has no meaning for these draws.
+
+    Notes
+    -----
+    Draws are taken as they are. Whether chains agree, and whether units were assigned at random, is asked by `choose_arm`;
+    a report shows no policy where its verdict is INVALID.
     """
     rule = BestArm() if rule is None else rule
     if not isinstance(rule, Rule):
