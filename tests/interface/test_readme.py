@@ -63,12 +63,17 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     names: dict[str, object] = {"frame": frame}
     monkeypatch.setattr(bu, "fit", quickly(bu.fit))
     examples = blocks("python")
-    assert len(examples) == 7
+    assert len(examples) == 8
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)  # noqa: S102 -- our own README
     printed = capsys.readouterr().out
     assert printed.startswith("Choose Mens E-Mail on visit")
     assert "recency" in printed  # the rule of the effects' tree
+    assert "Deciding now, everybody gets Mens E-Mail." in printed
+    policy = names["policy"]
+    assert isinstance(policy, bu.Policy)
+    assert 0.0 < policy.number_treated <= 32_000.0
+    assert set(bu.load_policy("policy.json").arm_of("target.csv")) == {"Womens E-Mail"}
     choice = names["choice"]
     assert isinstance(choice, bu.Choice)
     assert "60 past experiments" in str(choice.sensitivity["description"].sel(prior="stated").item())
