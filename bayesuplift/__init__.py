@@ -78,6 +78,7 @@ _HOME = {
     "profit_by_share": "decisions.targeting.frontier",
     "risk_frontier": "decisions.targeting.frontier",
     "value_grid": "decisions.targeting.frontier",
+    "budget_path": "decisions.targeting.spending",
     "segment_actions": "decisions.targeting.segment_actions",
     "buckets": "decisions.targeting.buckets",
     "PolicyTree": "decisions.trees.policy_tree",

@@ -84,7 +84,7 @@ def target(
 def chosen(places: Places, economics: Economics, rule: Rule, values: Mapping[Statistic, Values]) -> Policy:
     """The policy of a rule, from statistics of the net gain that are known."""
     score = rule.score(values)
-    scored = np.where(_ruled_out(places, rule), -np.inf, score)
+    scored = np.where(ruled_out(places, rule), -np.inf, score)
     share, prices = _allocated(places, economics, rule, scored)
     shares = with_control(places, share, np.maximum(1.0 - share.sum(axis=1), 0.0))
     labelled = labelled_shares(places, shares)
@@ -131,7 +131,7 @@ def _allocated(places: Places, economics: Economics, rule: Rule, score: Values) 
     return share, replace(found.prices, cap=found.prices.cap - raised) if raised else found.prices
 
 
-def _ruled_out(places: Places, rule: Rule) -> NDArray[np.bool_]:
+def ruled_out(places: Places, rule: Rule) -> NDArray[np.bool_]:
     """Treatments that limits rule out, (place, treatment)."""
     out = np.zeros((len(places), len(places.treatments)), dtype=bool)
     for limit in rule.limits:

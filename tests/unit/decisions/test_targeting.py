@@ -203,6 +203,22 @@ def test_a_budget_is_not_overspent_and_buys_the_most() -> None:
     np.testing.assert_array_equal(free.share, bu.target(UNITS, ECONOMICS).share)
 
 
+def test_the_path_of_budgets_holds_the_policy_of_each() -> None:
+    rule = bu.RiskAdjusted(0.2).subject_to(bu.Never({"channel": "Web"}, arm="men"))
+    path = bu.budget_path(UNITS, ECONOMICS, by=rule)
+    assert (path["spend"].diff("step") > 0).all()
+    assert (path["price"].diff("step") <= 0).all()  # concave
+    for step in (0, 3, len(path["step"]) - 1):
+        policy = bu.target(UNITS, ECONOMICS, rule=bu.Budget(float(path["spend"][step]), by=rule))
+        held: dict[int, str] = dict(zip(path["place"].values[: step + 1], path["arm"].values[: step + 1], strict=True))
+        assert [held.get(unit, "control") for unit in range(40)] == policy.arm.values.tolist()  # nested
+        assert policy.score is not None
+        total = float((policy.share * policy.score.where(policy.share > 0, 0.0)).sum())
+        assert float(path["score"][step]) == pytest.approx(total, rel=1e-12)
+    with pytest.raises(ArgumentError, match="the budget is the limit here"):
+        bu.budget_path(UNITS, ECONOMICS, by=bu.BestArm().subject_to(bu.AtMost(share=0.1)))
+
+
 def test_of_a_segment_a_part_is_treated_where_a_limit_cuts_through_it() -> None:
     tree = factored(rates(seed=seed_of("parts")))
     economics = bu.Economics(10.0, 0.01)
