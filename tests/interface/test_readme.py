@@ -73,7 +73,8 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     policy = names["policy"]
     assert isinstance(policy, bu.Policy)
     assert 0.0 < policy.number_treated <= 32_000.0
-    assert set(bu.load_policy("policy.json").arm_of("target.csv")) == {"Womens E-Mail"}
+    both = pd.DataFrame(target).assign(merchandise="both")
+    assert set(bu.load_policy("policy.json").arm_of(both)) == {"Mens E-Mail"}
     choice = names["choice"]
     assert isinstance(choice, bu.Choice)
     assert "60 past experiments" in str(choice.sensitivity["description"].sel(prior="stated").item())
