@@ -133,7 +133,8 @@ def _bounds(sums: Values) -> tuple[Values, Values]:
     neither = 1.0 - control - treated
     low = (gained, both, neither + both, gained - (treated - control))
     high = (treated - both, treated - gained, 1.0 - control - gained, control - both)
-    return np.stack(low, axis=2), np.stack(high, axis=2)
+    # differences of sums round: a share of 0 must not read as one below
+    return np.maximum(np.stack(low, axis=2), 0.0), np.stack(high, axis=2)
 
 
 def _closed(sums: Values) -> Values:
