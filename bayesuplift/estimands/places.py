@@ -12,6 +12,7 @@ from bayesuplift.dims import ARM, CHAIN, DRAW, MEAN_OUTCOME, POSTERIOR, SEGMENT,
 from bayesuplift.errors import PosteriorError
 from bayesuplift.estimands.population import population_weights
 from bayesuplift.estimands.turning import turn
+from bayesuplift.estimands.value import Economics
 from bayesuplift.posterior.factors import factors_of, place_of
 from bayesuplift.posterior.schema import observed_cells, validate
 
@@ -145,8 +146,8 @@ class Places:
         return values.reshape(*values.shape[:-1], *self.draws)
 
 
-def treatment_costs(places: Places, costs: xr.DataArray) -> NDArray[np.float64]:
-    """Cost of a unit under each treatment less the control's, (treatment,), from costs by arm."""
-    every = costs.sel({ARM: list(places.arms)}).to_numpy()
+def unit_costs(places: Places, economics: Economics) -> NDArray[np.float64]:
+    """Cost of a unit under each treatment less the control's, (treatment,)."""
+    every = economics.costs(places.arms, places.control).to_numpy()
     control = places.arms.index(places.control)
     return np.delete(every, control) - every[control]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bayesuplift.decisions import wording
 from bayesuplift.decisions.targeting.evaluation import POLICY, summarize_value, valued
-from bayesuplift.decisions.targeting.frontier import treated
 from bayesuplift.decisions.targeting.gain_statistics import gain_statistics
 from bayesuplift.decisions.targeting.policy import Policy
 from bayesuplift.decisions.targeting.rules import RiskAdjusted, Rule
@@ -98,7 +97,7 @@ def valued_policies(places: Places, economics: Economics, rules: Mapping[str, Ru
         return found
 
     by_rule, along, alike = policies(rules), policies(averse), _alike(places)
-    plans = [*(treated(one, places) for one in (*by_rule.values(), *along.values())), *alike.values()]
+    plans = [*(one.treated for one in (*by_rule.values(), *along.values())), *alike.values()]
     # keys of their own: a rule may be named as a reference is
     value = valued(places, economics, plans, [str(place) for place in range(len(plans))])
     ends = np.cumsum([len(by_rule), len(along)])

@@ -14,7 +14,7 @@ from bayesuplift.decisions.information.standing_decision import (
 )
 from bayesuplift.dims import CHAIN, DRAW, SEGMENT, N
 from bayesuplift.errors import ArgumentError, did_you_mean, listed
-from bayesuplift.estimands.places import Places, treatment_costs
+from bayesuplift.estimands.places import Places, unit_costs
 from bayesuplift.estimands.value import Economics
 from bayesuplift.posterior.diagnostics import effective_draws
 
@@ -94,7 +94,7 @@ def perfect_information(
 
 def _by_place(places: Places, economics: Economics, scale: float) -> xr.Dataset:
     """The value by place, from one pass over the draws."""
-    cost = treatment_costs(places, economics.costs(places.arms, places.control))
+    cost = unit_costs(places, economics)
     share = places.weight / places.weight.sum()
     chains, draws = places.draws
     every = {name: np.zeros(chains * draws) for name in ("evpi", "gain", "prob_wrong")}

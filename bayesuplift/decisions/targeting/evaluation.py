@@ -9,10 +9,10 @@ import xarray as xr
 from numba import njit
 from numpy.typing import NDArray
 
-from bayesuplift.decisions.targeting.policy import Policy, unit_costs
+from bayesuplift.decisions.targeting.policy import Policy
 from bayesuplift.dims import ARM, CHAIN, DRAW, N
 from bayesuplift.errors import ArgumentError, listed
-from bayesuplift.estimands.places import Places
+from bayesuplift.estimands.places import Places, unit_costs
 from bayesuplift.estimands.summary import equal_tails, summarize
 from bayesuplift.estimands.value import Economics
 from bayesuplift.posterior.diagnostics import monte_carlo_error
@@ -192,16 +192,9 @@ def summarize_value(
                 f"no policy named '{against}' to compare with. Policies: {listed(names) or 'one, unnamed'}"
             )
         profit = profit - profit.sel({POLICY: against}, drop=True)
-    told = summarize(profit, prob=prob)
-    loss = summarize(-profit, prob=prob)  # P(profit < 0): a profit of exactly 0 is no loss
     worst = tail_mean(profit, alpha)
-    table = xr.Dataset(
+    table = profit_summary(profit, prob).assign(
         {
-            "profit": told["mean"],
-            "profit_mcse": told["mcse"],
-            **{f"profit_{end}": told[end] for end in ("lower", "lower_mcse", "upper", "upper_mcse")},
-            "prob_loss": loss["prob_positive"],
-            "prob_loss_mcse": loss["prob_positive_mcse"],
             "cvar": worst["tail_mean"],
             "cvar_mcse": worst["tail_mean_mcse"],
             "regret": value["regret"].mean((CHAIN, DRAW)),
@@ -216,6 +209,21 @@ def summarize_value(
     table["roi"].attrs = dict(value["roi"].attrs)
     table.attrs = {**value.attrs, "prob": prob, "alpha": alpha, "against": against or "nobody treated"}
     return table
+
+
+def profit_summary(profit: xr.DataArray, prob: float) -> xr.Dataset:
+    """Mean, interval and P(profit < 0) of draws of profit, each with its Monte Carlo error."""
+    told = summarize(profit, prob=prob)
+    loss = summarize(-profit, prob=prob)  # a profit of exactly 0 is no loss
+    return xr.Dataset(
+        {
+            "profit": told["mean"],
+            "profit_mcse": told["mcse"],
+            **{f"profit_{end}": told[end] for end in ("lower", "lower_mcse", "upper", "upper_mcse")},
+            "prob_loss": loss["prob_positive"],
+            "prob_loss_mcse": loss["prob_positive_mcse"],
+        }
+    )
 
 
 def tail_mean(draws: xr.DataArray, alpha: float) -> xr.Dataset:
@@ -272,4 +280,4 @@ def _plan(policy: Policy, places: Places, name: str) -> Values:
             f"{called} is of {policy.share.sizes[policy.dim]:,} {policy.dim}s, and the posterior has {len(places):,} "
             f"{places.dim}s, or the same in another order; value a policy on the places that it was made for"
         )
-    return policy.share.sel({ARM: list(places.treatments)}).to_numpy()
+    return policy.treated

@@ -7,15 +7,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesuplift.decisions.targeting.evaluation import POLICY, summarize_value, totals, valued
+from bayesuplift.decisions.targeting.evaluation import POLICY, profit_summary, summarize_value, totals, valued
 from bayesuplift.decisions.targeting.gain_statistics import Statistic, gain_statistics, repriced
 from bayesuplift.decisions.targeting.limits import Limit
-from bayesuplift.decisions.targeting.policy import Policy, unit_costs
 from bayesuplift.decisions.targeting.rules import BestArm, RiskAdjusted, Rule
 from bayesuplift.decisions.targeting.target import chosen
 from bayesuplift.dims import ARM, CHAIN, DRAW, N
 from bayesuplift.errors import ArgumentError, is_finite_number
-from bayesuplift.estimands.places import Places
+from bayesuplift.estimands.places import Places, unit_costs
 from bayesuplift.estimands.summary import summarize
 from bayesuplift.estimands.value import Economics
 
@@ -66,7 +65,7 @@ def risk_frontier(
     places = Places.of(posterior, population, weight=weight)
     values = gain_statistics(places, economics, [needed for rule in rules for needed in rule.statistics])
     policies = [chosen(places, economics, rule, values) for rule in rules]
-    plans = [treated(one, places) for one in policies]
+    plans = [one.treated for one in policies]
     value = valued(places, economics, plans, [f"{float(one):g}" for one in risk_aversions])
     table = summarize_value(value, prob=prob).rename({POLICY: RISK_AVERSION})
     table = table.assign_coords({RISK_AVERSION: np.asarray(risk_aversions, dtype=np.float64)})
@@ -180,8 +179,9 @@ def value_grid(
     Returns
     -------
     xarray.Dataset
-        `summarize_value` of each, and `as_chosen`: mean profit, under these economics, of the policy that was chosen under
-        the stated ones, to show what it costs to be wrong about them.
+        `profit`, `profit_lower`, `profit_upper`, `prob_loss`, each with `_mcse`, and `share_treated` of the policy that is
+        chosen there; `as_chosen`, mean profit under these economics of the policy that was chosen under the stated ones, to
+        show what it costs to be wrong about them.
 
     Raises
     ------
@@ -200,8 +200,8 @@ def value_grid(
     places = Places.of(posterior, population, weight=weight)
     stated = gain_statistics(places, economics, rule.statistics)
     cells = [_scaled(economics, places, value, multiplier) for value in values for multiplier in cost_multipliers]
-    plans = [treated(chosen(places, own, rule, _values(places, economics, own, rule, stated)), places) for own in cells]
-    plans.append(treated(chosen(places, economics, rule, stated), places))
+    plans = [chosen(places, own, rule, _values(places, economics, own, rule, stated)).treated for own in cells]
+    plans.append(chosen(places, economics, rule, stated).treated)
     effect = totals(places, plans).effect
     units = np.stack([places.weight @ plan for plan in plans])
     profit, as_chosen = np.empty((len(cells), *effect.shape[1:])), np.empty(len(cells))
@@ -216,25 +216,12 @@ def value_grid(
         coords={VALUE: np.asarray(values, dtype=np.float64), COST: np.asarray(cost_multipliers, dtype=np.float64)},
         attrs={"scale": "profit"},
     )
-    told, loss = summarize(draws, prob=prob), summarize(-draws, prob=prob)
-    table = xr.Dataset(
-        {
-            "profit": told["mean"],
-            "profit_mcse": told["mcse"],
-            **{f"profit_{end}": told[end] for end in ("lower", "lower_mcse", "upper", "upper_mcse")},
-            "prob_loss": loss["prob_positive"],
-            "prob_loss_mcse": loss["prob_positive_mcse"],
-            "share_treated": (dims, (units[:-1].sum(axis=1) / places.weight.sum()).reshape(shape)),
-            "as_chosen": (dims, as_chosen.reshape(shape)),
-        }
+    table = profit_summary(draws, prob).assign(
+        share_treated=(dims, (units[:-1].sum(axis=1) / places.weight.sum()).reshape(shape)),
+        as_chosen=(dims, as_chosen.reshape(shape)),
     )
     table.attrs = {"economics": str(economics), "rule": str(rule), "prob": prob, "units": "money"}
     return table
-
-
-def treated(policy: Policy, places: Places) -> Values:
-    """A policy's shares without the control's, (place, treatment)."""
-    return policy.share.sel({ARM: list(places.treatments)}).to_numpy()
 
 
 def _cumulated(

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesuplift.estimands.places import Places, treatment_costs
+from bayesuplift.estimands.places import Places, unit_costs
 from bayesuplift.estimands.value import Economics
 
 Values = NDArray[np.float64]
@@ -52,7 +52,7 @@ def gain_statistics(places: Places, economics: Economics, statistics: Iterable[S
         Arrays (place, treatment): money per unit, of probabilities a share.
     """
     wanted = tuple(dict.fromkeys(statistics))
-    cost = treatment_costs(places, economics.costs(places.arms, places.control))
+    cost = unit_costs(places, economics)
     found = {one: np.empty((len(places), len(cost))) for one in wanted}
     for where, effect in places.blocks():
         gain = effect
@@ -77,7 +77,7 @@ def repriced(
     rate = after.value_per_outcome / before.value_per_outcome
     if rate < 0 or any(one.kind == "prob_positive" for one in values):
         return None
-    old, new = (treatment_costs(places, one.costs(places.arms, places.control)) for one in (before, after))
+    old, new = (unit_costs(places, one) for one in (before, after))
     return {one: (array + old) * rate - new for one, array in values.items()}
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bayesuplift.data.labels import label
 from bayesuplift.decisions.allocation.allocate import Prices
 from bayesuplift.decisions.targeting.rules import Rule
-from bayesuplift.dims import ARM, UNIT, N
+from bayesuplift.dims import ARM, N
 from bayesuplift.errors import ArgumentError, ArmNotFoundError, did_you_mean, listed
-from bayesuplift.estimands.places import Places, treatment_costs
+from bayesuplift.estimands.places import Places
 from bayesuplift.estimands.value import Economics
 
 _WHOLE: Final = 1e-9  # shares nearer to 1 than rounding of a sum can tell
@@ -63,6 +63,11 @@ class Policy:
         labels = self.share[ARM].to_numpy().astype(np.str_)
         found = self.share.isel({ARM: 0}, drop=True)
         return found.copy(data=labels[self.share.to_numpy().argmax(axis=1)]).rename("arm")
+
+    @property
+    def treated(self) -> NDArray[np.float64]:
+        """Shares of the places that get each treatment, (segment | unit, treatment): those of `share` but the control's."""
+        return np.asarray(self.share.drop_sel({ARM: self.control}).to_numpy())
 
     @property
     def is_whole(self) -> bool:
@@ -165,13 +170,3 @@ def labelled_shares(places: Places, shares: NDArray[np.float64]) -> xr.DataArray
 def with_control(places: Places, treated: NDArray[np.float64], control: Any) -> NDArray[np.float64]:
     """Values (place, treatment) with a column of the control's where the control stands among the arms."""
     return np.insert(treated, places.arms.index(places.control), control, axis=1)
-
-
-def unit_costs(places: Places, economics: Economics) -> NDArray[np.float64]:
-    """Cost of a unit under each treatment less the control's, (treatment,)."""
-    return treatment_costs(places, economics.costs(places.arms, places.control))
-
-
-def of_units(places: Places) -> bool:
-    """Whether a place is one unit, which gets one arm or another and no part of it."""
-    return places.dim == UNIT

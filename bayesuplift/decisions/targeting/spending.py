@@ -8,12 +8,11 @@ import xarray as xr
 from bayesuplift.decisions.allocation.budget_path import budget_path as path_of
 from bayesuplift.decisions.targeting.gain_statistics import gain_statistics
 from bayesuplift.decisions.targeting.limits import AtMost
-from bayesuplift.decisions.targeting.policy import unit_costs
 from bayesuplift.decisions.targeting.rules import BestArm, Rule
 from bayesuplift.decisions.targeting.target import ruled_out
 from bayesuplift.dims import N
 from bayesuplift.errors import ArgumentError
-from bayesuplift.estimands.places import Places
+from bayesuplift.estimands.places import Places, unit_costs
 from bayesuplift.estimands.value import Economics
 
 STEP: Final = "step"

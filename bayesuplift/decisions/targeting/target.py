@@ -12,11 +12,11 @@ from bayesuplift.decisions.allocation.allocate import Prices, allocate
 from bayesuplift.decisions.allocation.whole_units import whole
 from bayesuplift.decisions.targeting.gain_statistics import Statistic, gain_statistics
 from bayesuplift.decisions.targeting.limits import AtMost, Never, treatment_index
-from bayesuplift.decisions.targeting.policy import Policy, labelled_shares, of_units, unit_costs, with_control
+from bayesuplift.decisions.targeting.policy import Policy, labelled_shares, with_control
 from bayesuplift.decisions.targeting.rules import BestArm, Rule
-from bayesuplift.dims import N
+from bayesuplift.dims import UNIT, N
 from bayesuplift.errors import ArgumentError
-from bayesuplift.estimands.places import Places
+from bayesuplift.estimands.places import Places, unit_costs
 from bayesuplift.estimands.value import Economics
 
 Values = NDArray[np.float64]
@@ -127,7 +127,7 @@ def _allocated(places: Places, economics: Economics, rule: Rule, score: Values) 
         "caps": None if np.isinf(caps).all() else caps,
     }
     found = allocate(*asked, weight, **limits)
-    share = whole(found, *asked, weight, **limits).share if of_units(places) else found.share
+    share = whole(found, *asked, weight, **limits).share if places.dim == UNIT else found.share
     return share, replace(found.prices, cap=found.prices.cap - raised) if raised else found.prices
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayesuplift.decisions.targeting.evaluation import summarize_value, totals, valued
 from bayesuplift.decisions.targeting.gain_statistics import MEAN, gain_statistics
-from bayesuplift.decisions.targeting.policy import Policy, labelled_shares, unit_costs, with_control
+from bayesuplift.decisions.targeting.policy import Policy, labelled_shares, with_control
 from bayesuplift.decisions.targeting.rules import RiskAdjusted
 from bayesuplift.decisions.trees.decision_tree import DecisionTree, decision_tree
 from bayesuplift.decisions.trees.nodes import FoundTree, Take
@@ -19,7 +19,7 @@ from bayesuplift.decisions.trees.search import search_tree
 from bayesuplift.decisions.trees.split_columns import SplitColumn, split_columns, split_matrix
 from bayesuplift.dims import ARM, CHAIN, COVARIATE, DRAW, UNIT, N
 from bayesuplift.errors import ArgumentError, check_whole, is_finite_number
-from bayesuplift.estimands.places import Places
+from bayesuplift.estimands.places import Places, unit_costs
 from bayesuplift.estimands.summary import equal_tails
 from bayesuplift.estimands.unit_covariates import known_of
 from bayesuplift.estimands.unit_effects import UnitEffects
@@ -70,8 +70,10 @@ class PolicyTree:
         mine = told.sel(policy="tree")
         best = float(told["profit"].sel(policy="each place its best"))
         low, high = (float(mine[f"profit_{end}"]) for end in ("lower", "upper"))
-        earned = f"profit {float(mine['profit']):,.6g} [{low:,.6g}, {high:,.6g}], of {best:,.6g} with an arm for each"
-        lines = [str(self.tree), f"{earned} {self.policy.dim}; chosen: {self.candidates.attrs['chosen']}"]
+        mass = f"{100.0 * float(self.candidates.attrs['prob']):g}%"
+        earned = f"profit {float(mine['profit']):,.6g} ({mass}: {low:,.6g} to {high:,.6g})"
+        of_best = f"of {best:,.6g} with an arm for each {self.policy.dim}; chosen: {self.candidates.attrs['chosen']}"
+        lines = [str(self.tree), f"{earned}, {of_best}"]
         first = self.roots.sortby(self.roots, ascending=False)
         shares = ", ".join(
             f"{name} {float(share):.0%}" for name, share in zip(first[COVARIATE].values, first, strict=True)
