@@ -19,7 +19,7 @@ help:
 	@echo "make test       install the test tools, run every check and test"
 	@echo "make setup      prepare both environments' packages; does nothing the second time"
 	@echo "make check      lint, types, layers and dependencies"
-	@echo "make calibrate  the full calibration of every model; writes models/*/reference.json"
+	@echo "make calibrate  the full calibration of every model, into models/*/reference.json, and of the monitor's promises"
 	@echo "make bench      the tables of benchmarks/README.md, rivals included"
 	@echo "make bench-pooling  samplers of the pooled model against PyMC's and nutpie's; study-pooling: coverage"
 	@echo "make bench-forests  causal forests against stochtree, bartz, causalml and econml: hours; stopped, it goes on from there"
@@ -58,6 +58,8 @@ test: check
 calibrate: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.full
 	$(BIN)/python -m tests.calibration.forests
+	$(BIN)/python -m tests.calibration.monitor
+	$(BIN)/python -m tests.calibration.ledger_faults
 
 $(BENCH)/.ready: benchmarks/requirements.txt
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)

@@ -91,13 +91,21 @@ _HOME = {
     "load_policy": "decisions.deployment.policy_file",
     "save_policy": "decisions.deployment.policy_file",
     "write_arms": "decisions.deployment.batches",
+    "EffectLaw": "monitor.effect_law",
+    "Plan": "monitor.plan",
     "Verdict": "decisions.verdict",
     "Report": "report.content",
     "Standards": "decisions.choice",
     "analyze": "workflow",
     "write_report": "report.render",
 }
-_MODULE_HOME = {"checks": "data.checks", "datasets": "data.datasets", "errors": "errors", "models": "models"}
+_MODULE_HOME = {
+    "checks": "data.checks",
+    "datasets": "data.datasets",
+    "errors": "errors",
+    "models": "models",
+    "monitor": "monitor",
+}
 
 __all__ = sorted([*_HOME, *_MODULE_HOME])  # noqa: PLE0605 -- one table, not two lists to keep alike
 

@@ -58,6 +58,26 @@ class AnalysisError(BayesupliftError, ValueError):
     """An analysis file is not one."""
 
 
+class PlanError(BayesupliftError, ValueError):
+    """A plan of a monitored experiment is not one, or asks for what cannot be promised."""
+
+
+class BatchError(BayesupliftError, ValueError):
+    """A batch of a monitored experiment holds a fault; nothing of it is kept."""
+
+
+class StateError(BayesupliftError, ValueError):
+    """What is stored of a monitored experiment is not what was written, or does not allow what is asked."""
+
+
+class LedgerConflictError(BayesupliftError, ValueError):
+    """The ledger holds another plan, or another batch, under the name given."""
+
+
+class LedgerError(BayesupliftError, OSError):
+    """A ledger cannot be opened or written, or the database is not one."""
+
+
 class NumericalError(BayesupliftError, ArithmeticError):
     """A computation did not reach its stated accuracy; nothing is returned in its place."""
 

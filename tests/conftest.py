@@ -1,4 +1,4 @@
-"""Where the study files are, and what is deselected where they are not."""
+"""Where the study files are, what is deselected where they are not, and how programs are compiled for tests."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,11 @@ import pytest
 from tests.support.spark import spark_is_here
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# XLA reads this when JAX is first asked for a device, later than here. Most programs of a test run once: to optimise them
+# takes longer than they run. What they compute is the same program; `make calibrate` and the benchmarks optimise.
+if "optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
 
 
 def study_files() -> Path | None:
@@ -31,6 +36,8 @@ def absent() -> dict[str, str]:
         found["real_data"] = "tests on the study files deselected: no folder BAYESUPLIFT_DATA or ../shared/data"
     if not spark_is_here():
         found["spark"] = "tests on Spark deselected: PySpark and a Java (on PATH or JAVA_HOME) are not both here"
+    if not os.environ.get("BAYESUPLIFT_POSTGRES"):
+        found["postgres"] = "tests on PostgreSQL deselected: no BAYESUPLIFT_POSTGRES with the URL of a database"
     return found
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,13 +64,16 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
     names: dict[str, object] = {"frame": frame}
     monkeypatch.setattr(bu, "fit", quickly(bu.fit))
     examples = blocks("python")
-    assert len(examples) == 8
+    assert len(examples) == 9
+    _, plan = blocks("toml")
+    Path("plan.toml").write_text(plan.replace("alpha = 0.05", "alpha = 0.05\nexperiments = 1000"), encoding="utf-8")
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)  # noqa: S102 -- our own README
     printed = capsys.readouterr().out
     assert printed.startswith("Choose Mens E-Mail on visit")
     assert "recency" in printed  # the rule of the effects' tree
     assert "Deciding now, everybody gets Mens E-Mail." in printed
+    assert "CONTINUE Go on. B leads with P(best) = " in printed
     policy = names["policy"]
     assert isinstance(policy, bu.Policy)
     assert 0.0 < policy.number_treated <= 32_000.0
@@ -81,7 +85,7 @@ def test_the_python_examples_run_and_choose_the_mens_e_mail(
 
 
 def test_the_analysis_file_shown_is_one(tmp_path: Path) -> None:
-    (shown,) = blocks("toml")
+    shown, _ = blocks("toml")
     (tmp_path / "emails.toml").write_text(shown, encoding="utf-8")
     assert read_analysis(tmp_path / "emails.toml").outcomes[0].name == "visit"
     uncommented = re.sub(r"^# (?!trials)(\w+ = )", r"\1", shown, flags=re.MULTILINE)
@@ -90,9 +94,27 @@ def test_the_analysis_file_shown_is_one(tmp_path: Path) -> None:
     assert (analysis.model.engine, analysis.data.unit) == ("nuts", "customer")
 
 
+def test_the_plan_shown_is_one(tmp_path: Path) -> None:
+    _, shown = blocks("toml")
+    (tmp_path / "plan.toml").write_text(shown, encoding="utf-8")
+    plan = bu.Plan.read(tmp_path / "plan.toml")
+    assert (plan.rule.promise, plan.guardrails[0].metric.name) == ("calibrated", "unsubscribed")
+    uncommented = re.sub(r"^# (\[?\w+\]?( = |$))", r"\1", shown, flags=re.MULTILINE)
+    (tmp_path / "all.toml").write_text(
+        re.sub(r"^# (\[costs\])", r"\1", uncommented, flags=re.MULTILINE), encoding="utf-8"
+    )
+    every = bu.Plan.read(tmp_path / "all.toml")
+    assert every.costs is not None
+    assert (every.metric.sign, every.rule.rope, every.attribution_days) == (-1.0, 0.01, 7)
+
+
 def test_the_commands_shown_exist() -> None:
     listed = {line.split()[1] for line in README.splitlines() if line.startswith("bayesuplift ")}
     assert listed == set(main.commands)
+    of_running_tests = main.commands["monitor"]
+    assert isinstance(of_running_tests, click.Group)
+    shown = {line.split()[3] for line in README.splitlines() if line.startswith("$ bayesuplift monitor ")}
+    assert shown == set(of_running_tests.commands)
 
 
 def test_the_demo_names_the_mens_e_mail_on_visits(tmp_path: Path) -> None:

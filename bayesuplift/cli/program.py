@@ -1,6 +1,5 @@
-"""The command line: files in, files out; tables on standard output, logs and progress on standard error."""
+"""The commands from analysis to policy, and the program that all of them belong to."""
 
-import json
 import shutil
 import sys
 import warnings
@@ -12,6 +11,9 @@ from typing import Any
 
 import click
 
+from bayesuplift.cli.monitor import design, monitor
+from bayesuplift.cli.monitor_portfolio import portfolio, weights
+from bayesuplift.cli.output import aligned, as_json_option, print_json
 from bayesuplift.errors import BayesupliftError
 
 _BAD_INPUT = 2
@@ -44,15 +46,12 @@ def main() -> None:
     """
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON instead of a table.")
-
-
 @main.command()
 @click.argument("analysis", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Folder of the results [out/<name of the analysis>]."
 )
-@_as_json
+@as_json_option
 def analyze(analysis: Path, output: Path | None, *, as_json: bool) -> None:
     """Read, check, fit, decide and report, as the analysis file (TOML) says.
 
@@ -63,7 +62,7 @@ def analyze(analysis: Path, output: Path | None, *, as_json: bool) -> None:
 
 @main.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the results [out/demo].")
-@_as_json
+@as_json_option
 def demo(output: Path | None, *, as_json: bool) -> None:
     """Analyze a real e-mail test of 64,000 customers, from the bundled counts."""
     with as_file(files("bayesuplift.data") / "bundled") as folder:
@@ -72,14 +71,14 @@ def demo(output: Path | None, *, as_json: bool) -> None:
 
 @main.command()
 @click.argument("analysis", type=click.Path(path_type=Path))
-@_as_json
+@as_json_option
 def check(analysis: Path, *, as_json: bool) -> None:
     """Read the data of an analysis file and check them; fit nothing."""
     from bayesuplift.workflow import check as run  # noqa: PLC0415 -- --help must not wait for JAX
 
     results = run(analysis)
     if as_json:
-        _print_json([{"name": one.name, "passed": one.passed, "sentence": one.sentence} for one in results])
+        print_json([{"name": one.name, "passed": one.passed, "sentence": one.sentence} for one in results])
     for one in [] if as_json else results:
         click.echo(f"{'passed' if one.passed else 'FAILED'}  {one.sentence}")
     sys.exit(0 if all(one.passed for one in results) else _NO_DECISION)
@@ -92,7 +91,7 @@ def check(analysis: Path, *, as_json: bool) -> None:
 @click.option("--lower-is-better", is_flag=True, help="Less of the outcome is better.")
 @click.option("--name", help="Which posterior, in a file that holds several.")
 @click.option("--report", type=click.Path(path_type=Path), help="Also write a report: .html, .md or .json.")
-@_as_json
+@as_json_option
 def choose(
     posterior: Path,
     threshold: float,
@@ -172,18 +171,18 @@ def target(
     if str(output) != "-":
         click.echo(f"bayesuplift: wrote {output}", err=True)
     if as_json:
-        _print_json({"units": told.units, "arms": dict(told.by_arm), "unknown": told.unknown, "output": str(output)})
+        print_json({"units": told.units, "arms": dict(told.by_arm), "unknown": told.unknown, "output": str(output)})
 
 
 @main.command()
-@_as_json
+@as_json_option
 def models(*, as_json: bool) -> None:
     """List the models with the question that each answers."""
     from bayesuplift.models import questions  # noqa: PLC0415 -- --help must not wait for JAX
 
     every = questions()
     if as_json:
-        _print_json(every)
+        print_json(every)
     for name, question in {} if as_json else every.items():
         click.echo(f"{name}  {question}")
 
@@ -236,15 +235,11 @@ def _target(policy: Any, units: Path, output: Path, unit: str | None, predict: A
 def _finish(facts: dict[str, Any], *, as_json: bool) -> None:
     """Print the decision, and exit by it."""
     if as_json:
-        _print_json(facts)
+        print_json(facts)
     else:
         _print_tables(facts)
     invalid = any(one["verdict"]["name"] == "INVALID" for one in facts["outcomes"])
     sys.exit(_NO_DECISION if invalid else 0)
-
-
-def _print_json(content: Any) -> None:
-    click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 _COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
@@ -266,13 +261,14 @@ def _print_tables(facts: dict[str, Any]) -> None:
         click.echo(f"{outcome['name']} ({outcome['role']}): {verdict['name']} {verdict['arm'] or ''}".rstrip())
         click.echo(verdict["sentence"])
         cells = [[name for name, _ in _COLUMNS], *([show(row) for _, show in _COLUMNS] for row in outcome["arms"])]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(_COLUMNS))]
-        for line in cells:
-            aligned = [
-                line[0].ljust(widths[0]),
-                *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)),
-            ]
-            click.echo("  " + "  ".join(aligned).rstrip())
+        for line in aligned(cells):
+            click.echo(f"  {line}")
         if text := policies_text(outcome):
             click.echo(text)
         click.echo()
+
+
+monitor.add_command(portfolio)
+monitor.add_command(weights)
+main.add_command(monitor)
+main.add_command(design)

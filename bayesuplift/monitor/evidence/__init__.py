@@ -1,0 +1,1 @@
+"""Evidence that holds however often it is looked at: e-values of cumulative statistics."""
