@@ -1,18 +1,14 @@
-"""Where the study files are, what is deselected where they are not, and how programs are compiled for tests."""
+"""Where the study files are, and what is deselected where they are not."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.spark import spark_is_here
 
 ROOT = Path(__file__).resolve().parent.parent
-
-# XLA reads this when JAX is first asked for a device, later than here. Most programs of a test run once: to optimise them
-# takes longer than they run. What they compute is the same program; `make calibrate` and the benchmarks optimise.
-if "optimization_level" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
 
 
 def study_files() -> Path | None:
@@ -55,3 +51,42 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = kept
         config.hook.pytest_deselected(items=left_out)
+    items.sort(key=_turn)
+
+
+# Whole files go to one process each (`--dist loadfile`), since tests of a file share what they compiled. Those that compile
+# most go first, so that no process is left alone with one of them at the end; where two files share their fits, they are one.
+_FIRST = (
+    "tests/contracts/test_posteriors.py",
+    "tests/twins/test_reference.py",
+    "tests/calibration/test_models.py",
+    "tests/interface/test_notebooks.py",
+    "tests/unit/models/test_bayesian_causal_forest.py",
+    "tests/unit/inference/test_many_chains.py",
+    "tests/unit/inference/test_forest_sampler.py",
+    "tests/interface/test_readme.py",
+    "tests/twins/test_log_density.py",
+)
+_TOGETHER = {"tests/twins/test_reference.py": "tests/contracts/test_posteriors.py"}
+
+
+def _turn(item: pytest.Item) -> int:
+    """The file's place among those that go first; others keep the order they were found in."""
+    file = item.nodeid.split("::", 1)[0]
+    return _FIRST.index(file) if file in _FIRST else len(_FIRST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal files out in the order above, whatever number of tests they hold."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 -- a run in one process needs no xdist
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return _TOGETHER.get(file, file)
+
+    if config.option.dist != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return Files(config, log)

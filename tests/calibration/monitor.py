@@ -26,6 +26,7 @@ from bayesuplift.monitor.schedule import declared
 from tests.support.worlds import seed_of
 
 FRESH: Final = 20_000
+STOPPED: Final = 60_000  # so many that the error of a loss is a few per cent of it
 ANY_LOOKS: Final = 100
 ERRORS: Final = 3.0
 ALPHA: Final = 0.05
@@ -211,7 +212,7 @@ def kept_anytime(name: str, plan: Plan) -> Finding:
     return Finding("anytime", name, told, max(benefit, harm) <= ALPHA + ERRORS * error(ALPHA, 10_000))
 
 
-def stated(name: str, plan: Plan, informed: Plan, experiments: int = FRESH) -> Finding:
+def stated(name: str, plan: Plan, informed: Plan, experiments: int = STOPPED) -> Finding:
     """Wrong sign within a point and loss within 10%, effects from the informed plan's prior; Monte Carlo errors on top."""
     ends: Ends = run(
         plan, lambda generator, size: effects_of_prior(informed, generator, size), experiments, seed_of(f"prior {name}")
@@ -243,7 +244,7 @@ def decision() -> Iterator[Finding]:
     for name, plan in plans.items():
         yield stated(name, plan, plan)
     several = planned(4, 14, rule=rule | {"relative_loss": 0.004, "control_loss": 0.004})
-    yield stated("binary, K = 4", several, several, 4000)
+    yield stated("binary, K = 4", several, several, 16_000)
     plan = planned(rule=rule, metric=SPEND)
     yield broken(stated("fault: flat prior", replace(plan, prior=None), plan))
     narrow = planned(rule=rule, metric=SPEND, prior={"kind": "normal", "sd": 0.02})

@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 from typing import Any, Final
 
+import jax
 import numpy as np
 import xarray as xr
 from numpyro import handlers
@@ -95,9 +96,29 @@ def program_priors(name: str) -> dict[str, str]:
     return {site: text if text == second[site] else f"{text.split('(')[0]}(...)" for site, text in first.items()}
 
 
+def latent_sites(name: str) -> tuple[str, ...]:
+    """Names of the sites of a model's program that are drawn."""
+    return tuple(site for site, observed in _traced(name) if not observed)
+
+
 def observed_sites(name: str) -> tuple[str, ...]:
     """Names of the sites of a model's program that the data are conditioned on."""
-    return tuple(site for site, one in _samples(name, 0).items() if one["is_observed"])
+    return tuple(site for site, observed in _traced(name) if observed)
+
+
+@functools.cache
+def _traced(name: str) -> tuple[tuple[str, bool], ...]:
+    """Every sample site and whether it is observed. The program is not run: every process lists tests by these names."""
+    spec, found = registered()[name], list[tuple[str, bool]]()
+    program, prior = conditioned(spec), Given.of_prior(resolved_prior(name))
+
+    def traced(data: Given) -> None:
+        trace = handlers.trace(handlers.seed(program, rng_seed=0)).get_trace(data, prior=prior)
+        found.extend((site, bool(one["is_observed"])) for site, one in trace.items() if one["type"] == "sample")
+
+    with jax_session():
+        jax.eval_shape(traced, given(spec, example(name)))
+    return tuple(found)
 
 
 def _latent(name: str, seed: int) -> dict[str, str]:

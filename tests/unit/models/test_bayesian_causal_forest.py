@@ -267,6 +267,19 @@ def test_units_that_were_not_dealt_at_random_need_their_propensity() -> None:
         bu.fit("bayesian_causal_forest", experiment(world()[0], propensity=None), seed=1, prior=SMALL, **LENGTH)
 
 
+def test_an_estimated_propensity_goes_into_the_fit_and_into_predictions() -> None:
+    given, short = experiment(world()[0], propensity=None), LENGTH | {"draws": 10, "warmup": 10}
+    with pytest.raises(ArgumentError, match=r"bu\.propensity"):
+        bu.fit("bayesian_causal_forest", given, seed=1, prior=SMALL, **short)
+    estimated = bu.propensity(given, seed=1)
+    # as many units and columns as of the other fits: no program is compiled for this one
+    tree = bu.fit("bayesian_causal_forest", given.with_propensity(estimated.estimates), seed=1, prior=SMALL, **short)
+    assert tree["posterior"]["propensity_inclusion"].dims == ("chain", "draw")
+    new = world()[0].head(3)
+    found = bu.predict(tree, new.assign(propensity=estimated.predict(new)), seed=1)
+    assert found["posterior"].sizes["unit"] == 3
+
+
 def test_another_kind_of_outcome_is_refused() -> None:
     table = world()[0]
     given = bu.read_experiment(

@@ -143,24 +143,3 @@ def test_new_units_of_unseen_levels_are_predicted_with_a_warning() -> None:
     with pytest.warns(DataWarning, match=r"1 of 4 units have a level of 'channel' .*\(Fax\): 0 in each"):
         found = bu.predict(tree, new, seed=1)
     assert np.isfinite(found["posterior"]["mean_outcome"].to_numpy()).all()
-
-
-def test_an_estimated_propensity_goes_into_the_fit_and_into_predictions() -> None:
-    table = world()
-    experiment = bu.read_experiment(
-        table,
-        arm="arm",
-        control="none",
-        outcome="spend",
-        kind="continuous",
-        covariates=["age", "channel"],
-        assignment="observational",
-    )
-    with pytest.raises(ArgumentError, match=r"bu\.propensity"):
-        bu.fit("bayesian_causal_forest", experiment, **SHORT)
-    estimated = bu.propensity(experiment, seed=1)
-    tree = bu.fit("bayesian_causal_forest", experiment.with_propensity(estimated.estimates), **SHORT)
-    assert tree["posterior"]["propensity_inclusion"].dims == ("chain", "draw")
-    new = table.head(3)
-    found = bu.predict(tree, new.assign(propensity=estimated.predict(new)), seed=1)
-    assert found["posterior"].sizes["unit"] == 3

@@ -41,6 +41,8 @@ def code(promise: str, *, evidence: list[float], loss: list[float], days: float 
         ({"evidence": [0, 0.0, 0.0], "loss": [0.01, 0.1, 0.1], "equivalent": 0.95}, EQUIVALENT),
         ({"evidence": [0, 0.0, 0.0], "loss": [0.01, 0.1, 0.1], "equivalent": 0.94}, CONTINUE),
         ({"evidence": [0, 1.9, 0.0], "loss": [0.01, 0.1, 0.1], "last": 1}, 0),
+        ({"evidence": [0, 3.0, 3.0], "loss": [0.1, 0.01, 0.011]}, CONTINUE),  # two good ones keep each other waiting
+        ({"evidence": [0, 3.0, 3.0], "loss": [0.1, 0.01, 0.011], "last": 1}, 1),
     ],
 )
 def test_calibrated(given: dict[str, object], expected: int) -> None:
