@@ -54,8 +54,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_turn)
 
 
-# Whole files go to one process each (`--dist loadfile`), since tests of a file share what they compiled. Those that compile
-# most go first, so that no process is left alone with one of them at the end; where two files share their fits, they are one.
+# Whole files go to one process each (`--dist loadfile`), since tests of a file share what they compiled. Those that
+# compile most go first, so that no process is left alone with one of them at the end; two files that share fits are one.
 _FIRST = (
     "tests/contracts/test_posteriors.py",
     "tests/twins/test_reference.py",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -73,8 +74,13 @@ def look_facts(
         "plan_hash": plan.hash,
         "batch_hash": batch.hash,
         "state_hash": after.hash,
-        "version": version("bayesuplift"),
+        "version": _version(),
     }
+
+
+@cache
+def _version() -> str:
+    return version("bayesuplift")
 
 
 def _arms(plan: Plan, tally: Tally, evaluated: Evaluated) -> list[dict[str, Any]]:

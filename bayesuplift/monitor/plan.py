@@ -161,8 +161,8 @@ class Rule:
     alpha
         Share of experiments without any effect that may end with a treatment shipped; of the first two promises.
     relative_loss
-        A treatment is shipped only if its expected loss, relative to the control's mean, is at most this ("anytime"
-        leaves it out).
+        A treatment is shipped only if its expected loss, relative to the control's mean, is at most this; "anytime" does
+        not ask for it, nor does the last look of "calibrated" where there are several treatments.
     control_loss
         The control is kept if its relative expected loss is at most this, after the minimum days: futility.
     minimum_days, minimum_units

@@ -1,6 +1,7 @@
 """Many experiments under one plan, in one table: each is counted by itself, and a bad one stops no other."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -201,7 +202,8 @@ def _counted(
 ) -> PortfolioRow:
     """Count one experiment; what is wrong with it is told in its row."""
     try:
-        with together(ledger) as held:  # a new experiment is not started by a batch that is refused
+        # A new experiment is not started by a batch that is refused.
+        with together(ledger) if before.plan_hash is None else nullcontext(ledger) as held:
             _start(held, plan, before)
             look = record(held, plan.name, list(rows.values()), at=at, cumulative=True).look
     except LedgerError:  # the database's refusal is nothing of this experiment's own

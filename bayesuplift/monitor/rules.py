@@ -15,6 +15,7 @@ EQUIVALENT_ABOVE: Final = 0.95
 
 _CALIBRATED: Final = PROMISES.index("calibrated")
 _ANYTIME: Final = PROMISES.index("anytime")
+_PAIR: Final = 2
 _DECISION: Final = PROMISES.index("decision")
 
 
@@ -106,10 +107,11 @@ def decide(  # noqa: PLR0917 -- numba takes no keywords
 
     Notes
     -----
-    In this order: the treatment of least loss among those with the evidence, if days, units and (but for "anytime") its
-    loss allow; the control on contrary evidence against every treatment, on any day ("calibrated": odds of (1 - alpha) to
-    alpha at least); the control if its own loss is small,
-    after the minimum days; equivalence, after the minimum days; the control at the last look of "calibrated".
+    In this order: the treatment of least loss among those with the evidence, if days, units and its loss allow ("anytime"
+    asks for no loss, nor does the last look of "calibrated" where there are several treatments); the control on contrary
+    evidence against every treatment, on any day ("calibrated": odds of (1 - alpha) to alpha at least); the control if its
+    own loss is small, after the minimum days; equivalence, after the minimum days; the control at the last look of
+    "calibrated".
     """
     arms = loss.size
     old_enough = days >= bars.minimum_days
@@ -121,7 +123,9 @@ def decide(  # noqa: PLR0917 -- numba takes no keywords
             best = a
         against = against and contrary[a] >= bar_against
     ripe = old_enough and units >= bars.minimum_units
-    if best > 0 and ripe and (bars.promise == _ANYTIME or loss[best] <= bars.relative_loss):
+    # Several good treatments keep each other's losses up: at the last look the best of them is better than none.
+    spared = bars.promise == _ANYTIME or (bars.promise == _CALIBRATED and last and arms > _PAIR)
+    if best > 0 and ripe and (spared or loss[best] <= bars.relative_loss):
         return best
     if against:
         return 0

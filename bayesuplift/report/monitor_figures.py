@@ -15,6 +15,8 @@ Values = Sequence[float | None]
 _PIXELS: Final = 300
 _PANEL_PIXELS: Final = 190
 _FRAME_PIXELS: Final = 90
+_LEGEND_PIXELS: Final = 16
+_LEGEND_IN_A_ROW: Final = 3
 _MOST_MARKERS: Final = 60  # more of them run into one another
 _ROOM: Final = 0.35  # beyond the later half of the looks, as a share of their range
 _LEAST_LOSS: Final = 1e-6  # on an axis of logarithms nothing is 0
@@ -62,7 +64,9 @@ def lift_figure(facts: Facts) -> Drawn:
         f"Lift of {facts['metric']} against {facts['control']} after each look: posterior mean, and 95% credible interval "
         f"(band). Crosses: raw figures.{beyond}"
     )
-    return Drawn(caption, f"Lift over time, a panel for each treatment. {_last_words(facts)}", figure)
+    return Drawn(
+        _captioned(facts, caption), f"Lift over time, a panel for each treatment. {_last_words(facts)}", figure
+    )
 
 
 def evidence_figure(facts: Facts) -> Drawn:
@@ -87,7 +91,7 @@ def evidence_figure(facts: Facts) -> Drawn:
     _timed(figure, facts, legend=True)
     figure.update_yaxes(title_text=_SHORT[told["quantity"]])
     caption = f"Evidence after each look: {told['name']}. {meaning}"
-    return Drawn(caption, f"Evidence over time against its threshold. {_last_words(facts)}", figure)
+    return Drawn(_captioned(facts, caption), f"Evidence over time against its threshold. {_last_words(facts)}", figure)
 
 
 def loss_figure(facts: Facts) -> Drawn:
@@ -113,7 +117,7 @@ def loss_figure(facts: Facts) -> Drawn:
         f"Expected loss of choosing each arm, as a share of {facts['control']}'s mean, on an axis of logarithms; "
         f"{'; '.join(said) or 'no threshold of it stops this experiment'}.{floor}"
     )
-    return Drawn(caption, f"Expected loss over time. {_last_words(facts)}", figure)
+    return Drawn(_captioned(facts, caption), f"Expected loss over time. {_last_words(facts)}", figure)
 
 
 def sample_ratio_figure(facts: Facts) -> Drawn:
@@ -127,7 +131,9 @@ def sample_ratio_figure(facts: Facts) -> Drawn:
     caption = (
         "Evidence that the split is not as intended. At the dashed line the experiment is invalid, whenever one looks."
     )
-    return Drawn(caption, f"Evidence of a sample-ratio mismatch over time. {told['sentence']}", figure)
+    return Drawn(
+        _captioned(facts, caption), f"Evidence of a sample-ratio mismatch over time. {told['sentence']}", figure
+    )
 
 
 def guardrail_figure(facts: Facts) -> Drawn:
@@ -143,7 +149,7 @@ def guardrail_figure(facts: Facts) -> Drawn:
     figure.update_yaxes(title_text="log10 of the e-value")
     caption = "Evidence that a treatment harms a guardrail, the strongest of the treatments, beside the bar."
     words = " ".join(one["sentence"] for one in facts["guardrails"])
-    return Drawn(caption, f"Evidence of harm to guardrails over time. {words}", figure)
+    return Drawn(_captioned(facts, caption), f"Evidence of harm to guardrails over time. {words}", figure)
 
 
 def trend_figure(facts: Facts) -> Drawn:
@@ -229,13 +235,25 @@ def _timed(figure: go.Figure, facts: Facts, *, rows: int = 0, legend: bool = Fal
     """The axis of time, with a mark at the look that ended the experiment where others came after it."""
     x = facts["axis"]["values"]
     _finished(figure, x=facts["axis"]["name"], rows=rows, legend=legend)
-    ended = [at for at, look in zip(x, facts["looks"], strict=True) if look["verdict"] != "CONTINUE"]
-    if len(ended) > 1:
-        figure.add_vline(x=ended[0], line={"color": CONTROL_COLOUR, "width": 1})
+    ended = _ended(facts)
+    if ended is not None:
+        figure.add_vline(x=x[ended], line={"color": CONTROL_COLOUR, "width": 1})
+
+
+def _ended(facts: Facts) -> int | None:
+    """Place of the look that ended the experiment, where others came after it."""
+    ended = [place for place, look in enumerate(facts["looks"]) if look["verdict"] != "CONTINUE"]
+    return ended[0] if len(ended) > 1 else None
+
+
+def _captioned(facts: Facts, caption: str) -> str:
+    """A caption that also says what the mark of the end is."""
+    return caption if _ended(facts) is None else f"{caption} Grey line: the look that ended the experiment."
 
 
 def _finished(figure: go.Figure, *, x: str, rows: int, legend: bool = False) -> None:
-    height = _FRAME_PIXELS + _PANEL_PIXELS * rows if rows > 1 else _PIXELS
+    lines = max(0, len(figure.data) - _LEGEND_IN_A_ROW) if legend else 0  # each its own row where a screen is narrow
+    height = _FRAME_PIXELS + _PANEL_PIXELS * rows if rows > 1 else _PIXELS + _LEGEND_PIXELS * lines
     laid_out(figure, x=x, height=height, legend=legend)
     if rows:
         figure.update_layout(margin={"t": TITLE_PIXELS + 8})

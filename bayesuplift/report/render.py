@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import plotly.graph_objects as go
-import plotly.io
 from plotly.offline import get_plotlyjs
 
 from bayesuplift.errors import ArgumentError, listed
@@ -17,11 +14,10 @@ from bayesuplift.report.content import Report
 from bayesuplift.report.explanation import explaining_figures
 from bayesuplift.report.facets import Drawn
 from bayesuplift.report.figures import figures
+from bayesuplift.report.pages import drawn_of_page, figure_of_page, part_of_page, template
 from bayesuplift.report.segment_figures import segment_figures
-from bayesuplift.report.targeting_sections import Part, parts
+from bayesuplift.report.targeting_sections import parts
 from bayesuplift.report.unit_figures import unit_figures
-
-_CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> None:
@@ -51,7 +47,7 @@ def to_json(facts: Mapping[str, Any]) -> str:
 
 def to_markdown(facts: Mapping[str, Any]) -> str:
     """Write the facts as Markdown, without figures."""
-    return _template("report.md.jinja", escape=False).render(
+    return template("report.md.jinja", escape=False).render(
         **facts, targeted=[parts(outcome) for outcome in facts["outcomes"]]
     )
 
@@ -59,13 +55,14 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
 def to_html(facts: Mapping[str, Any]) -> str:
     """Write the facts as one HTML page with its figures and the program that draws them."""
     drawn = [
-        {heading: _figure(figure) for heading, figure in figures(outcome).items()} for outcome in facts["outcomes"]
+        {heading: figure_of_page(figure) for heading, figure in figures(outcome).items()}
+        for outcome in facts["outcomes"]
     ]
     of_segments = [_of_page(segment_figures(outcome)) for outcome in facts["outcomes"]]
     of_units = [_of_page(unit_figures(outcome)) for outcome in facts["outcomes"]]
     explaining = [[_of_page(of_arm) for of_arm in explaining_figures(outcome)] for outcome in facts["outcomes"]]
-    targeted = [[_part_of_page(part) for part in parts(outcome)] for outcome in facts["outcomes"]]
-    page = _template("report.html.jinja", escape=True)
+    targeted = [[part_of_page(part) for part in parts(outcome)] for outcome in facts["outcomes"]]
+    page = template("report.html.jinja", escape=True)
     return page.render(
         **facts,
         drawn=drawn,
@@ -78,37 +75,7 @@ def to_html(facts: Mapping[str, Any]) -> str:
 
 
 def _of_page(drawn: list[Drawn]) -> list[dict[str, str]]:
-    """Figures as parts of the page, with what stands under them and what they show."""
-    return [{"caption": one.caption, "alt": one.alt, "html": _figure(one.figure)} for one in drawn]
-
-
-def _part_of_page(part: Part) -> dict[str, Any]:
-    """A part of what is told of whom to treat, with its figures."""
-    shown = {"heading": part.heading, "sentences": part.sentences, "tables": part.tables}
-    return shown | {"drawn": _of_page(part.draw())}
-
-
-def _figure(figure: go.Figure) -> str:
-    """One figure as a part of the page."""
-    return str(plotly.io.to_html(figure, include_plotlyjs=False, full_html=False, config=_CONFIG, default_width="100%"))
-
-
-def _cell(text: str) -> str:
-    """Escape a name for a Markdown table or heading."""
-    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def _template(name: str, *, escape: bool) -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=escape,  # noqa: S701 -- Markdown is text; the page escapes
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        loader=jinja2.PackageLoader("bayesuplift.report"),
-    )
-    environment.filters["cell"] = _cell
-    return environment.get_template(name)
+    return [drawn_of_page(one) for one in drawn]
 
 
 _RENDERERS: dict[str, Callable[[Mapping[str, Any]], str]] = {".html": to_html, ".md": to_markdown, ".json": to_json}

@@ -1,15 +1,15 @@
 """What a page tells of whom to treat, part by part: a heading, sentences, figures and tables, all from the facts."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from bayesuplift.report.bucket_figures import bucket_figure
 from bayesuplift.report.facets import Drawn
 from bayesuplift.report.information_part import information_sentences, information_table
+from bayesuplift.report.pages import Part
 from bayesuplift.report.policy_tree_part import policy_tree_figure, policy_tree_sentences, policy_tree_table
 from bayesuplift.report.receiver_figures import receiver_figures
-from bayesuplift.report.tables import Table, as_text
+from bayesuplift.report.tables import as_text
 from bayesuplift.report.targeting_figures import curve_figure, frontier_figure, grid_figure, policy_figure
 from bayesuplift.report.targeting_tables import (
     action_table,
@@ -23,28 +23,6 @@ from bayesuplift.report.targeting_tables import (
 from bayesuplift.report.targeting_words import limits_that_bind
 
 Facts = Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One part of what is told.
-
-    Parameters
-    ----------
-    heading
-        Its heading.
-    sentences
-        What is said before figures and tables.
-    tables
-        Its tables.
-    draw
-        Makes its figures; they take time, and text does not need them.
-    """
-
-    heading: str
-    sentences: tuple[str, ...]
-    tables: tuple[Table, ...]
-    draw: Callable[[], list[Drawn]]
 
 
 def parts(outcome: Facts) -> list[Part]:

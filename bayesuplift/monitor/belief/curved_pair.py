@@ -102,7 +102,9 @@ def _part(  # noqa: PLR0917 -- numba takes positional arguments, and this is the
             if i < 0:
                 top = value
                 continue
-            if i == 0 and z > 0.0 and at == start and value < -_STEEP:  # far from the mode: a panel as wide as it falls there
+            if (
+                i == 0 and z > 0.0 and at == start and value < -_STEEP
+            ):  # far from the mode: a panel as wide as it falls there
                 too_wide = True
                 break
             f = abs(span) * _WEIGHTS[i] * math.exp(value)

@@ -28,6 +28,7 @@ from bayesuplift.monitor.belief.tails import below, both_tails, density, points_
 _POINTS, _WEIGHTS = points_of_a_panel()
 _WIDTH: Final = 2.4
 _REACH: Final = 5.8
+_WIDEST: Final = 0.5  # of a panel on a log scale, where no law is met and d r / d effect still bends
 _PANELS: Final = 2000
 _NEWTON: Final = 50
 _CLOSE: Final = 1e-13
@@ -118,7 +119,7 @@ def add_upper(  # noqa: C901, PLR0912, PLR0915, PLR0917 -- the inner loop over a
 ) -> None:
     """Add weight times the integrals over net gains above 0, given theta_0, to best and loss (arm,)."""
     arms = curves.shape[0]
-    begin, width, first = math.inf, math.inf, math.inf
+    begin, first = math.inf, math.inf
     all_worse = 1.0
     for a in range(arms):
         if a != control:
@@ -131,13 +132,25 @@ def add_upper(  # noqa: C901, PLR0912, PLR0915, PLR0917 -- the inner loop over a
             while low > own and score(low - mode, root, u, q, shift) > -_REACH:
                 low -= 1.0 / root
             begin = min(begin, low - own)
-            width = min(width, 1.0 / root)
     best[control] += weight * all_worse
     at = max(begin, 0.0)
     loss[control] += weight * sign * relative(sign * at, p, size)  # every treatment is better than that
     first = max(first, 0.0)
-    width *= _WIDTH / (1.0 + 0.5 * first)
     for _ in range(_PANELS):
+        # As wide as the narrowest law that this panel meets, and no farther than where the next one begins.
+        width = math.inf if p < 0.0 else _WIDEST
+        for a in range(arms):
+            if a != control:
+                mode, root, u, q, shift, breakeven = curves[a]
+                own = sign * effect_of(sign * breakeven, p, size)
+                z = score(at + own - mode, root, u, q, shift)
+                ahead_by = mode - _REACH / root - own - at
+                if z < -_REACH and ahead_by > 0.0:
+                    width = min(width, ahead_by + 1e-3 / root)
+                elif z < _REACH or z * z - first * first < _REACH * _REACH:
+                    width = min(width, _WIDTH / root / (1.0 + 0.5 * first))
+        if width == math.inf:
+            break
         nearest = math.inf
         for i in range(_POINTS.size):
             x = at + width * _POINTS[i]

@@ -23,7 +23,8 @@ def relative(effect: float, p: float, size: float) -> float:
     if p < 0.0:
         return effect / size
     x = math.expm1(effect)
-    return (1.0 - p) * x / (1.0 + p * x)
+    rest = 1.0 + p * x
+    return (1.0 - p) * x / rest if rest > 0.0 else -1.0  # 0 where p rounds to 1 and the effect is far below
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -33,7 +34,7 @@ def relative_slope(effect: float, p: float, size: float) -> float:
         return 1.0 / size
     e = math.exp(effect)
     rest = 1.0 + p * (e - 1.0)
-    return (1.0 - p) * e / (rest * rest)
+    return (1.0 - p) * e / (rest * rest) if rest > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -1,5 +1,6 @@
 """The effects that evidence of benefit looks for: the favourable half of the plan's law of effects, as a few nodes."""
 
+from functools import lru_cache
 from typing import Final, Protocol
 
 import numpy as np
@@ -99,7 +100,14 @@ def _quantiles(law: Normals | None, sign: float, shares: Array) -> Array:
     kept = weights > 0.0
     if not kept.any():
         raise ArgumentError("law: every weight is 0; expected weights that sum to 1")
-    log_weights, means, sds = np.log(weights[kept]), sign * means[kept], sds[kept]
+    parts = (np.log(weights[kept]), sign * means[kept], sds[kept], shares)
+    return _halved(*(part.tobytes() for part in parts)).copy()
+
+
+@lru_cache(maxsize=256)
+def _halved(*parts: bytes) -> Array:
+    """Quantiles of a law above 0 by its log weights, means and sds; kept, since every look asks for the same."""
+    log_weights, means, sds, shares = (np.frombuffer(part) for part in parts)
 
     def log_above(x: Array) -> Array:
         # logs, since a law that is sure of harm has a favourable half, too, far out in its tail

@@ -1,5 +1,6 @@
 """The ledger's tables, and the statements that are put to them."""
 
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -67,6 +68,7 @@ def schema_locked() -> Select[Any]:
     return select(schema.c.version).with_for_update()
 
 
+@cache  # built anew, it took longer than the database
 def stored() -> Select[Any]:
     """Every experiment with its last entry, in one statement: it sees one moment, in either database."""
     among = entries.alias("among")

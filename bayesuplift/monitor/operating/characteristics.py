@@ -47,8 +47,8 @@ class Simulated:
             one = self.threshold
             attained = Estimate(one.attained, one.mcse).percent(2)
             lines.append(
-                f"threshold of evidence {one.value:.3f}: {attained} of {one.experiments:,} simulated experiments without effect "
-                f"ship a treatment; at most {rule.alpha:.1%} are promised"
+                f"threshold of evidence {one.value:.3f}: {attained} of {one.experiments:,} simulated experiments without "
+                f"effect ship a treatment; at most {rule.alpha:.1%} are promised"
             )
             if one.binding is not None:
                 lines.append(f"held below {BINDS_BELOW:.0%} of that by: {one.binding}")
