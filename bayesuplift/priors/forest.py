@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bayesuplift.errors import ArgumentError, check_whole, listed
 from bayesuplift.priors.common import LEAST, check_numbers, shown
@@ -200,7 +200,7 @@ class ForestPrior:
                 f"ForestPrior: location = {self.location:g}; of a binary outcome give a rate within (0, 1)"
             )
         rate = self.location if self.location is not None else (total + 0.5) / (n + 1.0)
-        slope = float(norm.pdf(norm.ppf(rate)))
+        slope = math.exp(-0.5 * float(ndtri(rate)) ** 2) / math.sqrt(2.0 * math.pi)
         given = {"location": rate, **{name: share * slope for name, share in _OF_BINARY.items()}}
         left_out: dict[str, Any] = {name: value for name, value in given.items() if getattr(self, name) is None}
         return replace(self, **left_out)

@@ -1,10 +1,8 @@
 """Real experiments replayed through the monitor: a null test of 23 days from a shell, and three arms of an e-mail test."""
 
 import json
-import os
 import re
-import subprocess
-import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,9 +18,7 @@ from bayesuplift.cli import main
 from bayesuplift.monitor import State, batch_of, init, plan_from, update
 from bayesuplift.monitor.plan import Plan
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-SCRIPT = NOTEBOOKS / "watch_a_test.sh"
-PLAN = (NOTEBOOKS / "landing_page.toml").read_text(encoding="utf-8")
+PLAN = (Path(__file__).resolve().parents[2] / "notebooks" / "landing_page.toml").read_text(encoding="utf-8")
 EXPERIMENT = "landing page"
 FEWER = "experiments = 2000\n"  # behind the threshold, for time
 EMAILS = ("No E-Mail", "Mens E-Mail", "Womens E-Mail")
@@ -141,8 +137,8 @@ def test_users_lost_from_one_arm_are_noticed(daily: pd.DataFrame, tmp_path: Path
 @pytest.mark.real_data
 def test_the_null_test_under_the_other_promises(daily: pd.DataFrame) -> None:
     for promise in ("anytime", "decision"):
-        facts = plan_from_text(promise=promise).as_facts()
-        plan = plan_from(facts)
+        content = tomllib.loads(PLAN)
+        plan = plan_from(content | {"rule": content["rule"] | {"promise": promise}})
         state, looks = init(plan), []
         for day, rows in daily.groupby("day"):
             batch = batch_of(plan, rows[["arm", "n", "conversions"]].to_dict("list"), id=str(day), at=str(day))
@@ -165,16 +161,27 @@ def test_the_null_test_under_the_other_promises(daily: pd.DataFrame) -> None:
         assert small[0] == "2017-01-16"
 
 
-def plan_from_text(**rule: Any) -> Plan:
-    """The notebook's plan with changes of its rule."""
-    import tomllib  # noqa: PLC0415 -- only here
-
-    content = tomllib.loads(PLAN)
-    return plan_from(content | {"rule": content["rule"] | rule})
+@pytest.mark.real_data
+def test_daily_looks_miss_the_short_first_day_and_say_so(daily: pd.DataFrame) -> None:
+    """The first declared look would be at 13,200 units, and 5,712 came: it is taken on the next day, with 18,920."""
+    content = tomllib.loads(PLAN + FEWER)
+    plan = plan_from(content | {"looks": {"number": 22, "units": 13_200}})
+    state, looks = init(plan), []
+    for day, rows in daily.groupby("day"):
+        batch = batch_of(plan, rows[["arm", "n", "conversions"]].to_dict("list"), id=str(day), at=str(day))
+        state, look = update(state, batch)
+        looks.append(look)
+        if state.stop is not None:
+            break
+    (told,) = state.deviations
+    assert told.startswith("batch 2017-01-03: 18,920 units where the plan declares a look at 13,200")
+    assert [look["look"] for look in looks] == [None, *range(1, 15)]
+    assert looks[0]["threshold"] != looks[1]["threshold"] == looks[2]["threshold"]
+    assert (state.stop.arm, state.stop.at) == ("control", "2017-01-16")
 
 
 def normal_answers(arms: Sequence[Look], sd: float = 0.05) -> tuple[float, list[float]]:
-    """P(the treatment is better) and relative losses from the log odds ratio's normal approximation and a N(0, sd) prior."""
+    """P(the treatment is better) and relative losses, by a normal log odds ratio with a prior of N(0, sd)."""
     n, y = (np.array([row[name] for row in arms]) for name in ("n", "total"))
     log_odds, variance = np.log(y / (n - y)), (1.0 / y + 1.0 / (n - y)).sum()
     precision = 1.0 / variance + 1.0 / sd**2
@@ -285,103 +292,3 @@ def test_any_split_of_the_e_mail_test_gives_the_same_sums(customers: pd.DataFram
         assert looks[-1]["exact"]
     altered = customers.assign(cents=customers["cents"].where(customers.index != customers["cents"].idxmax(), 1))
     assert replayed(plan, altered, [size])[0].pooled != whole.pooled
-
-
-@pytest.mark.real_data
-def test_the_nightly_script_goes_on_then_keeps_the_control(daily: pd.DataFrame, tmp_path: Path) -> None:
-    """By the week, for time: a file at the end of each, its name the day of its last row."""
-    weeks = [("2017-01-08", 7), ("2017-01-15", 14), ("2017-01-22", 21), ("2017-01-24", 23)]
-    place = daily.groupby("day").ngroup() + 1
-    last = [next(day for day, end in weeks if end >= k) for k in place]
-    weekly = daily.assign(day=last).groupby(["day", "arm"], as_index=False)[["n", "conversions"]].sum()
-    paths = by_day(weekly, tmp_path / "weeks")
-    plan = re.sub(r"number = .*\nunits = .*\ndays = .*", "number = 3\nunits = 91_000\ndays = 7", PLAN) + FEWER
-    (tmp_path / "plan.toml").write_text(plan, encoding="utf-8")
-    rest = [path.rename(path.with_suffix(".later")) for path in paths[1:]]
-
-    first = nightly(tmp_path / "plan.toml", tmp_path / "weeks", tmp_path / "script.db")
-    assert first.returncode == 0, first.stderr
-    assert re.fullmatch(r"2017-01-08  go on: Go on\. control leads with P\(best\) = \S+ .*\n", first.stdout)
-    for path in rest:
-        path.rename(path.with_suffix(".csv"))
-    second = nightly(tmp_path / "plan.toml", tmp_path / "weeks", tmp_path / "script.db")
-    assert second.returncode == 11, second.stderr
-    told = second.stdout.splitlines(keepends=True)
-    assert told[0] == first.stdout
-    assert [line[:17] for line in told] == ["2017-01-08  go on", "2017-01-15  go on", "2017-01-22  keep:"]
-    assert second.stderr.count("counted before; nothing was changed") == 1
-    looks = json.loads(monitor("replay", EXPERIMENT, "--ledger", tmp_path / "script.db", "--json").stdout)
-    assert [(look["batch"], look["look"], look["deviations"]) for look in looks] == [
-        ("2017-01-08", 1, []),
-        ("2017-01-15", 2, []),
-        ("2017-01-22", 3, []),
-    ]
-    assert looks[-1]["units"] == daily.loc[daily["day"] <= "2017-01-22", "n"].sum()
-
-
-def nightly(plan: Path, folder: Path, ledger: Path, program: str = "bayesuplift") -> subprocess.CompletedProcess[str]:
-    """The script, with the package's program first on the path."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", str(SCRIPT), str(plan), str(folder), str(ledger)],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PATH": path, "BAYESUPLIFT": program},
-    )
-
-
-@pytest.mark.parametrize(
-    ("codes", "ends", "lines", "calls"),
-    [
-        ((0, 0), 0, ["go on", "go on"], 0),
-        ((0, 10, 0), 10, ["go on", "ship"], 0),
-        ((11, 0), 11, ["keep"], 0),
-        ((12,), 12, ["either"], 0),
-        ((0, 20, 0), 20, ["go on", "stop"], 1),
-        ((2, 0), 2, [], 1),
-        ((0, 3, 0), 3, ["go on"], 1),
-        ((137,), 137, [], 1),
-        ((), 0, [], 0),
-    ],
-)
-def test_the_script_acts_on_every_exit_code(
-    tmp_path: Path, codes: tuple[int, ...], ends: int, lines: list[str], calls: int
-) -> None:
-    days = tmp_path / "days"
-    days.mkdir()
-    for k, code in enumerate(codes, start=1):
-        (days / f"2026-01-{k:02d}.csv").write_text(f"{code}\n", encoding="utf-8")
-    (days / "notes.csv").write_text("137\n", encoding="utf-8")  # no day
-    done = nightly(tmp_path / "plan.toml", days, tmp_path / "any.db", standing_in(tmp_path, start=0))
-    assert done.returncode == ends
-    assert [line[12:].removesuffix(': "So" it is.') for line in done.stdout.splitlines()] == lines
-    assert done.stderr.count("watch_a_test: ") == calls
-
-
-def test_the_script_ends_where_the_plan_is_not_started(tmp_path: Path) -> None:
-    for code in (2, 3):
-        done = nightly(tmp_path / "plan.toml", tmp_path, tmp_path / "any.db", standing_in(tmp_path, start=code))
-        assert (done.returncode, done.stdout) == (code, "")
-        assert f"was not started, code {code}" in done.stderr
-
-
-def standing_in(folder: Path, *, start: int) -> str:
-    """A program that ends an update with the code that its file holds."""
-    program = folder / "stand-in"
-    program.write_text(
-        f"""#!/usr/bin/env bash
-if [ "$2" = start ]; then
-    printf '{{\\n "experiment": "e",\\n "new": true\\n}}\\n'
-    exit {start}
-fi
-[ "$3" = e ] || exit 99
-code=$(cat "$4")
-case $code in 2 | 3 | 137) ;; *) printf '{{\\n "sample_ratio": {{\\n  "sentence": "no"\\n }},\\n "verdict": {{\\n' ;; esac
-case $code in 2 | 3 | 137) ;; *) printf '  "name": "n",\\n  "sentence": "\\\\"So\\\\" it is."\\n }}\\n}}\\n' ;; esac
-exit "$code"
-""",
-        encoding="utf-8",
-    )
-    program.chmod(0o755)
-    return str(program)
