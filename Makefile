@@ -12,7 +12,7 @@ CONSTRAINTS := .ci/constraints-$(VERSION).txt
 SPARK = $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 && echo --group spark)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check setup bench bench-pooling bench-forests bench-targeting study-pooling calibrate pins clean
+.PHONY: help demo test check setup bench bench-pooling bench-forests bench-targeting bench-monitoring study-pooling calibrate pins clean
 
 help:
 	@echo "make demo       install what the package needs and decide a real e-mail test (out/demo/report.html)"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-pooling  samplers of the pooled model against PyMC's and nutpie's; study-pooling: coverage"
 	@echo "make bench-forests  causal forests against stochtree, bartz, causalml and econml: hours; stopped, it goes on from there"
 	@echo "make bench-targeting  policy trees against econml's, budgets, and a million units (a file of 12 GB, kept)"
+	@echo "make bench-monitoring  error rate, power and duration of the monitor beside gbstats' sequential test; its times"
 	@echo "make pins       resolve the constraints files again"
 
 $(CONSTRAINTS):
@@ -91,6 +92,9 @@ bench-forests: $(VENV)/.test $(FORESTS)/.ready $(CAUSALLIB)
 
 bench-targeting: $(VENV)/.test $(FORESTS)/.ready
 	$(BIN)/python -m benchmarks.targeting --write
+
+bench-monitoring: $(VENV)/.test $(BENCH)/.ready
+	nice -n 10 $(BIN)/python -m benchmarks.monitoring --write
 
 study-pooling: $(VENV)/.test
 	nice -n 10 $(BIN)/python -m benchmarks.pooling_study --write

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from bayesuplift.errors import ArgumentError
 
@@ -15,6 +14,8 @@ def is_missing(value: object) -> bool:
     """Whether a group key is null, NaN, or text with nothing in it."""
     if isinstance(value, str):
         return not value.strip()
+    import pandas as pd  # noqa: PLC0415 -- running experiments have labels, and loading it is a third of a look
+
     return bool(pd.isna(value))  # type: ignore[call-overload]
 
 
@@ -28,6 +29,8 @@ def label(value: object) -> str:
     ('1', '2008-03-20', '0.5')
     """
     if isinstance(value, np.datetime64):
+        import pandas as pd  # noqa: PLC0415 -- as above
+
         value = pd.Timestamp(value)
     if isinstance(value, dt.datetime) and value.time() == dt.time(0) and value.tzinfo is None:
         return value.date().isoformat()

@@ -34,11 +34,15 @@ class Recorded:
 def start(ledger: Ledger, plan: Plan) -> tuple[State, bool]:
     """Freeze a plan in the ledger; the state, and whether it is new.
 
+    A plan that is there already changes nothing, and nothing is simulated for it.
+
     Raises
     ------
     LedgerConflictError
         An experiment of this name has another plan.
     """
+    if any(one.name == plan.name and one.plan_hash == plan.hash for one in ledger.experiments()):
+        return state_of(ledger, plan.name), False
     state = init(plan)
     new = ledger.start(plan.name, plan_json=canonical(plan.as_facts()), plan_hash=plan.hash, state_json=state.as_json())
     return (state if new else state_of(ledger, plan.name)), new
