@@ -98,6 +98,7 @@ _HOME = {
     "Standards": "decisions.choice",
     "analyze": "workflow",
     "write_report": "report.render",
+    "write_monitor_page": "report.monitor_page",
 }
 _MODULE_HOME = {
     "checks": "data.checks",

@@ -11,6 +11,20 @@ _HOME = {
     "init": "state",
     "state_from": "state",
     "update": "step",
+    "calibrate": "operating.threshold",
+    "simulate": "operating.characteristics",
+    "design": "operating.design",
+    "open_ledger": "ledger.opening",
+    "start": "running",
+    "record": "running",
+    "last_look": "running",
+    "looks_of": "running",
+    "replay": "running",
+    "rebuild": "running",
+    "run_portfolio": "portfolio",
+    "trends": "trend",
+    "thompson_weights": "weights",
+    "top_two_weights": "weights",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 -- one table, not two lists to keep alike

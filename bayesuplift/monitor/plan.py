@@ -336,7 +336,7 @@ class Plan:
         """The prior as a reader writes it."""
         if self.prior is None:
             return "flat"
-        return f"effect ~ {self.prior}" + (f", {self.prior_source}" if self.prior_source else "")
+        return self.prior_source or f"effect ~ {self.prior}"
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values that `plan_from` takes back."""
