@@ -13,7 +13,7 @@ from bayesuplift.monitor.evidence.checks import check_sign
 Array = NDArray[np.float64]
 
 NODES: Final = 12
-"""Nodes of equal weight; 200 of them gave the same power to a fifth of a point."""
+"""Nodes of equal weight: so few that a look costs little, and the mixture is dense where effects are expected."""
 
 FLAT_SPREAD: Final = 0.1
 """Scale of the half-normal where the prior is flat: an e-value needs effects to look for, and a flat law names none."""

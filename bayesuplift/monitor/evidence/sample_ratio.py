@@ -11,9 +11,9 @@ from bayesuplift.monitor.evidence.checks import check_above_zero, refuse_where, 
 Array = NDArray[np.float64]
 
 CONCENTRATION: Final = 3_000.0
-"""Shares of one half are looked for within .009. With 2,000 units a look and a level of .001, a share of .505 is found
-after 83 looks (median; 81 at the best concentration, 111 at 10), one of .525 after 5 (4 at the best, 14 at 100,000); shares
-of .102 and .105 instead of .1 after 190 (179) and 30 (30)."""
+"""Units that the intended split counts for: shares of one half are looked for within .009.
+
+Fewer look for gross mismatches, which are found at once anyway; more look for ever finer ones, and see gross ones late."""
 
 
 def log_e_split(n: ArrayLike, split: ArrayLike, *, concentration: float = CONCENTRATION) -> Array:
