@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import click
 
-from bayesuplift.cli.monitor_options import ledger_option, progress_on_terminal
+from bayesuplift.cli.monitor_options import CONFLICT, ledger_option, progress_on_terminal
 from bayesuplift.cli.output import aligned, as_json_option, print_json
 from bayesuplift.errors import LedgerConflictError, StateError
 
-_CONFLICT: Final = 3
 _EXIT: Final = {"CONTINUE": 0, "EQUIVALENT": 12, "INVALID": 20}
 _CHOOSE_TREATMENT: Final = 10
 _CHOOSE_CONTROL: Final = 11
@@ -25,7 +24,7 @@ class _Monitor(click.Group):
             return super().invoke(ctx)
         except (LedgerConflictError, StateError) as error:
             click.echo(f"bayesuplift: {error}", err=True)
-            ctx.exit(_CONFLICT)
+            ctx.exit(CONFLICT)
 
 
 @click.group(cls=_Monitor)

@@ -2,8 +2,12 @@
 
 import sys
 from collections.abc import Callable
+from typing import Final
 
 import click
+
+CONFLICT: Final = 3
+"""Exit code where what is asked does not fit what is stored."""
 
 ledger_option = click.option(
     "--ledger",

@@ -9,11 +9,9 @@ from typing import Any, Final
 
 import click
 
-from bayesuplift.cli.monitor_options import ledger_option, progress_on_terminal
+from bayesuplift.cli.monitor_options import CONFLICT, ledger_option, progress_on_terminal
 from bayesuplift.cli.output import aligned, as_json_option, print_json
 from bayesuplift.errors import ArgumentError
-
-_CONFLICT: Final = 3
 
 _MOST_REASONS: Final = 20  # on standard error; the rows have all
 
@@ -56,7 +54,7 @@ def portfolio(*, plan: Path, table: Path, ledger: str, at: str, output: Path | N
         click.echo(f"bayesuplift: {told.refused:,} of {len(told.rows):,} experiments were refused", err=True)
     for row in [row for row in told.rows if row.error is not None and not row.ended][:_MOST_REASONS]:
         click.echo(f"bayesuplift: {row.experiment or 'no name'}: {row.error}", err=True)
-    sys.exit(_CONFLICT if told.rows and told.refused == len(told.rows) else 0)
+    sys.exit(CONFLICT if told.rows and told.refused == len(told.rows) else 0)
 
 
 @click.command()

@@ -1,6 +1,5 @@
 """A batch of an experiment's data: rows checked one by one, and added up."""
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 from bayesuplift.errors import BatchError, did_you_mean, listed
 from bayesuplift.monitor.batch_table import rows_of
-from bayesuplift.monitor.plan import Metric, Plan, canonical
+from bayesuplift.monitor.plan import Metric, Plan, digest
 from bayesuplift.monitor.tally import Number, Segment, Tally, is_exact, nothing
 
 _ROUNDING: Final = 1e-9  # relative: squares of float sums may fall this far below their bound
@@ -44,7 +43,7 @@ class Batch:
     def hash(self) -> str:
         """SHA-256 of the content, whatever the batch is called and whenever it was taken: sent again, it is the same."""
         facts = {key: self.as_facts()[key] for key in ("cumulative", "tallies")}
-        return hashlib.sha256(canonical(facts).encode()).hexdigest()
+        return digest(facts)
 
     def as_facts(self) -> dict[str, Any]:
         """Plain values."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bayesuplift.monitor.belief.believe import Belief, believe
 from bayesuplift.monitor.effect_law import EffectLaw
 from bayesuplift.monitor.evidence.amounts import log_e_amounts
-from bayesuplift.monitor.evidence.effect_grid import FLAT_SPREAD, effect_grid, effect_spread
+from bayesuplift.monitor.evidence.effect_grid import FLAT_SPREAD, effect_grid, favourable_scale
 from bayesuplift.monitor.evidence.proportions import log_e_proportions
 from bayesuplift.monitor.plan import Metric, Plan
 
@@ -98,7 +98,7 @@ def log_e_values(
         )
     # An effect's usual size in outcome units; a flat law's is a share of the mean, whatever the kind.
     relative = law is None or metric.kind != "continuous"
-    size = effect_spread(law, sign=sign) * (abs(metric.baseline) if relative else 1.0)
+    size = favourable_scale(law, sign=sign) * (abs(metric.baseline) if relative else 1.0)
     return log_e_amounts(
         n,
         total,
@@ -117,4 +117,4 @@ def _sought(metric: Metric, law: EffectLaw | None, sign: float) -> EffectLaw | N
     An e-value holds whatever it looks for. One that looks for tiny effects alone needs very long for all of them.
     """
     usual = FLAT_SPREAD * (abs(metric.baseline) if metric.kind == "continuous" else 1.0)
-    return law if law is not None and effect_spread(law, sign=sign) >= usual else None
+    return law if law is not None and favourable_scale(law, sign=sign) >= usual else None

@@ -369,12 +369,17 @@ class Plan:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the plan's facts."""
-        return hashlib.sha256(canonical(self.as_facts()).encode()).hexdigest()
+        return digest(self.as_facts())
 
 
 def canonical(facts: Any) -> str:
     """JSON of plain values in one form: the same values give the same text."""
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(facts: Any) -> str:
+    """SHA-256 of plain values."""
+    return hashlib.sha256(canonical(facts).encode()).hexdigest()
 
 
 def _text(where: str, key: str, value: object) -> None:

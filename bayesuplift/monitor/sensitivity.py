@@ -20,7 +20,7 @@ def alternatives(plan: Plan) -> dict[str, EffectLaw | None]:
     if law is None:
         size = _USUAL_SD * (abs(plan.metric.baseline) if plan.metric.kind == "continuous" else 1.0)
         return {"stated": None, "strong": EffectLaw.normal(0.0, size)}
-    spread = math.sqrt(float((law.weights * (law.means**2 + law.sds**2)).sum()))
+    spread = math.hypot(law.mean, law.sd)
     return {
         "stated": law,
         "weak": EffectLaw(law.weights, law.means, law.sds * _APART),

@@ -1,6 +1,5 @@
 """The state of a monitored experiment: its plan, its sums, the looks taken, and what was decided."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -8,7 +7,7 @@ from typing import Any, Final
 
 from bayesuplift.errors import StateError
 from bayesuplift.monitor.operating.threshold import Threshold, calibrate
-from bayesuplift.monitor.plan import Plan, canonical
+from bayesuplift.monitor.plan import Plan, canonical, digest
 from bayesuplift.monitor.plan_file import plan_from
 from bayesuplift.monitor.schedule import Look
 from bayesuplift.monitor.tally import Segment, Tally, pooled
@@ -95,7 +94,7 @@ class State:
     @property
     def hash(self) -> str:
         """SHA-256 of `as_json`."""
-        return hashlib.sha256(self.as_json().encode()).hexdigest()
+        return digest(self.as_facts())
 
 
 def init(plan: Plan, threshold: Threshold | None = None) -> State:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from bayesuplift.decisions.trees.threads import side_by_side
+from bayesuplift.dims import KINDS
 from bayesuplift.errors import ArgumentError, NumericalError, is_finite_number, listed
 from bayesuplift.monitor.belief.curved_pair import curved_pairs
 from bayesuplift.monitor.belief.family import NORMAL
@@ -20,7 +21,6 @@ from bayesuplift.monitor.effect_law import EffectLaw
 
 Array = NDArray[np.float64]
 
-KINDS: Final = ("binary", "count", "continuous", "revenue")
 _QUANTITIES: Final = 7
 _BLOCK: Final = 1024  # rows that one thread takes at a time
 _PAIR: Final = 2

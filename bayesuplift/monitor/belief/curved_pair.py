@@ -30,7 +30,6 @@ _STEEP: Final = 1.0  # what the log density may fall to the first point of the f
 _CLOSE: Final = 1e-4  # squared step in sds, of which the third power is left out
 _STEPS: Final = 100
 _SUMS: Final = 6  # mass, distance of r from the boundary, r, and three moments of log(1 + r)
-_NO_MOMENTS: Final = False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

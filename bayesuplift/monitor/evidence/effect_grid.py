@@ -69,7 +69,7 @@ def effect_grid(law: Normals | None, *, sign: float = 1.0, nodes: int = NODES) -
     return _quantiles(law, sign, shares), np.full(nodes, 1.0 / nodes)
 
 
-def effect_spread(law: Normals | None, *, sign: float = 1.0) -> float:
+def favourable_scale(law: Normals | None, *, sign: float = 1.0) -> float:
     """The scale, on the link scale, of the half-normal that the favourable half of the law is nearest to.
 
     Its quantile at 68.3%, which of a half-normal is its scale. `FLAT_SPREAD` where the law is flat (None).

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import halfnorm, norm
 
 from bayesuplift.errors import ArgumentError
-from bayesuplift.monitor.evidence.effect_grid import FLAT_SPREAD, effect_grid, effect_spread
+from bayesuplift.monitor.evidence.effect_grid import FLAT_SPREAD, effect_grid, favourable_scale
 
 
 class Law:
@@ -25,8 +25,8 @@ def test_a_centred_normal_gives_the_quantiles_of_a_half_normal() -> None:
     np.testing.assert_allclose(
         effect_grid(None)[0], halfnorm.ppf((np.arange(12) + 0.5) / 12, scale=FLAT_SPREAD), rtol=1e-12
     )
-    assert effect_spread(Law([1.0], [0.0], [0.05])) == pytest.approx(0.05, rel=1e-12)
-    assert effect_spread(None) == pytest.approx(FLAT_SPREAD, rel=1e-12)
+    assert favourable_scale(Law([1.0], [0.0], [0.05])) == pytest.approx(0.05, rel=1e-12)
+    assert favourable_scale(None) == pytest.approx(FLAT_SPREAD, rel=1e-12)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
