@@ -5,6 +5,9 @@ file in benchmarks/files/forests, so that a run can be stopped and goes on where
 
 Started by `make bench-forests`, from the project's root: python -m benchmarks.causal_forest [--final] [--write]
     [--only WORLD ...] [--contestants NAME ...] [--replications N] [--length CHAINS BURN_IN DRAWS] [--tables]
+    [--side-by-side TURNS]
+
+Errors and coverage do not depend on what else a machine does, times do: turns side by side leave times out.
 """
 
 import argparse
@@ -16,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -34,6 +38,7 @@ RIVALS: Final = str(ROOT / ".venv-forests" / "bin" / "python")
 OURS: Final = (sys.executable, "-m", "benchmarks.causal_forest_ours")
 
 Length = tuple[int, int, int]
+Turn = tuple["Contestant", str, int, Length]
 DEFAULT_LENGTH: Final[Length] = (4, 500, 500)
 LENGTHS: Final[Mapping[str, Length]] = {"marketing-64000": (4, 250, 250)}
 """Chains, draws left out of each and draws kept, where another number would take hours."""
@@ -90,6 +95,10 @@ CONTESTANTS: Final = (
     Contestant("causalml X-learner", rival("causalml"), BOOTSTRAPPED),
     Contestant("econml CausalForestDML", rival("econml")),
 )
+
+
+TIMES: Final = ("total", "seconds", "cpu", "load", "warm", "cpu_warm")
+"""What a line says of time, where its turn was the only one."""
 
 
 class ContestantError(Exception):
@@ -170,22 +179,51 @@ def turn(contestant: Contestant, name: str, truth: World, seed: int, length: Len
             return line | scored(truth, found)
 
 
-def missing(
-    options: argparse.Namespace, done: set[tuple[Any, ...]], names: list[str]
-) -> Iterator[tuple[str, int, Length, list[Contestant]]]:
-    """Replications that lack contestants, and these; a first replication of every world before the second of any."""
+def missing(options: argparse.Namespace, done: set[tuple[Any, ...]], names: list[str]) -> Iterator[Turn]:
+    """Turns not taken yet; a first replication of every world before the second of any."""
     entered = [one for one in CONTESTANTS if not options.contestants or one.name in options.contestants]
     for replication in range(max(one.turns(name) for one in CONTESTANTS for name in names)):
         for name in names:
             length = length_of(name, options)
-            lacking = [
-                one
-                for one in entered
-                if replication < min(one.turns(name), options.replications or one.turns(name))
-                and (name, replication, one.name, length) not in done
-            ]
-            if lacking:
-                yield name, replication, length, lacking
+            for one in entered:
+                due = replication < min(one.turns(name), options.replications or one.turns(name))
+                if due and (name, replication, one.name, length) not in done:
+                    yield one, name, replication, length
+
+
+def taken(one: Contestant, name: str, replication: int, length: Length, stream: int) -> dict[str, Any]:
+    """The line of a turn that is due."""
+    truth = world(name, replication, stream)
+    seed = int(seeds(name, replication, stream).spawn(1)[0].generate_state(1)[0]) % 2**30
+    line = {"world": name, "replication": replication, "contestant": one.name, "length": length}
+    line |= turn(one, name, truth, seed, length)
+    return line | {"units": len(truth.y), "date": str(dt.datetime.now(tz=dt.UTC).date())}
+
+
+def run(turns: Iterable[Turn], stream: int, results: Path, side_by_side: int) -> int:
+    """Take turns, add a line of each to the file of results, and return how many failed."""
+    failed = 0
+    pool = ThreadPoolExecutor(side_by_side)
+    try:
+        awaited = {pool.submit(taken, *one, stream): one for one in turns}
+        for done in as_completed(awaited):
+            one, name, replication, _ = awaited[done]
+            try:
+                line = done.result()
+            except ContestantError as reason:
+                failed += 1
+                print(f"{name} {replication}: {reason}", file=sys.stderr, flush=True)
+                continue
+            took = f"{line['total']:.1f} s"
+            if side_by_side > 1:
+                line = {key: value for key, value in line.items() if key not in TIMES}
+            with results.open("a") as file:
+                file.write(f"{json.dumps(line)}\n")
+            pehe = f"PEHE {line['pehe']:.3g}, " if "pehe" in line else ""
+            print(f"{name} {replication}, {one.name}: {pehe}{took}", file=sys.stderr, flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)  # stopped by hand, it does not take the turns that wait
+    return failed
 
 
 def length_of(name: str, options: argparse.Namespace) -> Length:
@@ -209,6 +247,7 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", choices=[one.name for one in CONTESTANTS])
     parser.add_argument("--replications", type=int, help="at most so many of each world")
     parser.add_argument("--length", type=int, nargs=3, metavar=("CHAINS", "BURN_IN", "DRAWS"))
+    parser.add_argument("--side-by-side", type=int, default=1, metavar="TURNS", help="so many at once, and no times")
     parser.add_argument("--results", type=Path, help="another file of results")
     options = parser.parse_args()
     stream = FINAL if options.final else TUNING
@@ -218,24 +257,9 @@ def main() -> None:
     for reason in filter(None, map(absent, names)):
         print(reason, file=sys.stderr)
     names = [name for name in names if absent(name) is None]
-    failed = 0
     done = {key(line) for line in read(results)}
-    for name, replication, length, lacking in [] if options.tables else missing(options, done, names):
-        truth = world(name, replication, stream)
-        seed = int(seeds(name, replication, stream).spawn(1)[0].generate_state(1)[0]) % 2**30
-        for one in lacking:
-            try:
-                found = turn(one, name, truth, seed, length)
-            except ContestantError as reason:
-                failed += 1
-                print(f"{name} {replication}: {reason}", file=sys.stderr, flush=True)
-                continue
-            line = {"world": name, "replication": replication, "contestant": one.name, "length": length, **found}
-            line |= {"units": len(truth.y), "date": str(dt.datetime.now(tz=dt.UTC).date())}
-            with results.open("a") as file:
-                file.write(f"{json.dumps(line)}\n")
-            pehe = f"PEHE {line['pehe']:.3g}, " if "pehe" in line else ""
-            print(f"{name} {replication}, {one.name}: {pehe}{line['total']:.1f} s", file=sys.stderr, flush=True)
+    turns = [] if options.tables else missing(options, done, names)
+    failed = run(turns, stream, results, options.side_by_side)
     text = told([line for line in read(results) if tuple(line["length"]) == length_of(line["world"], options)])
     print(text)
     if options.write:

@@ -47,13 +47,14 @@ def told(lines: Iterable[Mapping[str, Any]]) -> str:
 
 def opening(lines: list[Mapping[str, Any]]) -> str:
     versions = {name: number for line in lines for name, number in line["versions"].items()}
-    dates, loads = sorted({line["date"] for line in lines}), [line["load"] for line in lines]
+    dates, loads = sorted({line["date"] for line in lines}), [line["load"] for line in lines if "load" in line]
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     named = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
-    return (
-        f"Run on {when} by `make bench-forests`: Python {platform.python_version()}, {named}. Load average before a run "
-        f"{min(loads):.1f} to {max(loads):.1f}, the contestant before it included."
-    )
+    said = f"Run on {when} by `make bench-forests`: Python {platform.python_version()}, {named}."
+    if loads:
+        alone = f"{len(loads):,} of {len(lines):,} runs had the machine to themselves, and only they were timed"
+        said += f" {alone}; load average before them {min(loads):.1f} to {max(loads):.1f}, the run before included."
+    return said
 
 
 def paired(by_name: Mapping[str, Lines], one: str, other: str) -> tuple[Lines, Lines] | None:
@@ -183,7 +184,8 @@ def largest(lines: Lines) -> str:
 
 
 def seconds(lines: Lines, name: str) -> str:
-    return f"{statistics.median(line[name] for line in lines.values()):.1f} s" if lines else "not timed"
+    timed = [line[name] for line in lines.values() if name in line]
+    return f"{statistics.median(timed):.1f} s" if timed else "not timed"
 
 
 def memory(lines: Lines) -> str:
@@ -191,8 +193,8 @@ def memory(lines: Lines) -> str:
 
 
 def ratio(ours: Lines, theirs: Lines, own: str, other: str) -> str:
-    """Median of the ratios of the replications that both had."""
-    both = set(ours) & set(theirs)
+    """Median of the ratios of the replications that were timed for both."""
+    both = [k for k in set(ours) & set(theirs) if own in ours[k] and other in theirs[k]]
     return f"{statistics.median(ours[k][own] / theirs[k][other] for k in both):.2f}" if both else "not timed"
 
 
