@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # units know tables, and a sampler that knows its prior needs
 EffectCoding = Literal["treated", "centred", "halves"]
 
 _SHARES: Final = {
-    "prognostic_sd": math.sqrt(0.5),
+    "prognostic_sd": 2.0,
     "effect_sd": 0.5,
     "average_sd": 1.0,
     "intercept_sd": 1.0,
@@ -77,7 +77,7 @@ class ForestPrior:
     """Prior of a Bayesian causal forest. Hahn, Murray and Carvalho (2020), section 5.
 
     What is left out is filled in from the units of all arms, with v the outcome's standard deviation: location their mean,
-    average_sd and intercept_sd v, prognostic_sd v / sqrt(2), effect_sd and segment_sd v / 2, segment_effect_sd v / 4,
+    average_sd and intercept_sd v, prognostic_sd 2 v, effect_sd and segment_sd v / 2, segment_effect_sd v / 4,
     noise_sd the residual one of a linear regression. Of a binary outcome with rate p, told by a normal value of
     variance 1 that is above 0: location p; with h the slope of the normal distribution function there (.24 where p is
     .16), prognostic_sd and intercept_sd h, average_sd .3 h, effect_sd and segment_sd h / 2, segment_effect_sd .15 h; there
@@ -96,8 +96,8 @@ class ForestPrior:
     average_sd
         Standard deviation of the prior of each effect apart from its forest, about 0, outcome units.
     effect_sd
-        The same of an effect's forest. Trees of a single leaf, most of them under this
-        prior, move all units together.
+        The same of an effect's forest; where it is learned it stays below twice this. Trees of a single leaf, most of them
+        under this prior, move all units together.
     noise_sd
         What the noise's standard deviation exceeds with probability 0.1, outcome units: sigma^2 is inverse gamma with three
         degrees of freedom, Chipman, George and McCulloch (2010), section 2.2.
@@ -107,7 +107,8 @@ class ForestPrior:
     segments
         Whether segment factors have terms.
     learned
-        Whether the spread of every forest is learned: the variances of their leaves are inverse gamma with shape 3.
+        Whether the spread of every forest is learned: the variances of their leaves are inverse gamma with shape 3, of
+        effects' leaves cut off at 4 times what is stated.
     coding
         What multiplies an effect: 1 for units of its arm and 0 for others ("treated"), the same less the arm's share
         ("centred"), or, of two arms, 1/2 and -1/2 ("halves").
@@ -117,8 +118,8 @@ class ForestPrior:
         Most cutpoints of a covariate.
     """
 
-    prognostic: ForestShape = ForestShape(trees=250, depth=6, base=0.95, power=2.0)
-    effect: ForestShape = ForestShape(trees=100, depth=6, base=0.25, power=3.0)
+    prognostic: ForestShape = ForestShape(trees=100, depth=6, base=0.95, power=2.0)
+    effect: ForestShape = ForestShape(trees=50, depth=6, base=0.25, power=3.0)
     location: float | None = None
     intercept_sd: float | None = None
     prognostic_sd: float | None = None
@@ -152,7 +153,7 @@ class ForestPrior:
     def __str__(self) -> str:
         """Return the prior as a reader writes it."""
         scaled = ", times a scale ~ Normal(0, 1)" if self.expanded else ""
-        learned = "; both sds learned" if self.learned else ""
+        learned = "; both sds learned, of effects up to twice that" if self.learned else ""
         terms = (
             f"levels of segments: sds ~ half-t(4) of scale {shown(self.segment_sd)}, of effects "
             f"{shown(self.segment_effect_sd)}; "

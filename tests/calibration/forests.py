@@ -17,6 +17,7 @@ from typing import Any, Final
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import invgamma
 from scipy.stats import t as student_t
 
 from bayesuplift.inference.forest import gibbs, kernel
@@ -37,6 +38,7 @@ PROGNOSTIC_SD: Final = 1.0
 EFFECT_SD: Final = 0.7
 SDS: Final = np.array([0.8, 0.6, 0.5, 1.0, 1.0])
 LEAF: Final = (8.0, 7.0 * np.array([PROGNOSTIC_SD**2 / PROGNOSTIC.trees, *[EFFECT_SD**2 / EFFECT.trees] * 2]))
+LEAF_MOST: Final = np.array([np.inf, *[1.1 * EFFECT_SD**2 / EFFECT.trees] * 2])
 GROUP_SDS: Final = np.array([0.6, 0.4])
 GROUP_DEGREES: Final = 10.0
 NOISE: Final = (4.0, 3.0)
@@ -59,7 +61,12 @@ class World:
 
 
 def world(
-    *, expanded: bool = False, weight: np.ndarray | None = None, effect_weight: np.ndarray | None = None, **flags: bool
+    *,
+    expanded: bool = False,
+    weight: np.ndarray | None = None,
+    effect_weight: np.ndarray | None = None,
+    most: np.ndarray = LEAF_MOST,
+    **flags: bool,
 ) -> World:
     """Return a world of few rows, three arms and two terms of groups; the weights plant others in the forests."""
     generator = np.random.default_rng(seed_of("rows of a joint distribution"))
@@ -80,7 +87,8 @@ def world(
     precision = jnp.asarray(SDS**-2.0, jnp.float32)
     shape, rate, leaf_shape, leaf_rate = (jnp.asarray(one, jnp.float32) for one in (*NOISE, *LEAF))
     of_groups = terms.GroupPrior(jnp.asarray(GROUP_SDS, jnp.float32), jnp.float32(GROUP_DEGREES))
-    prior = gibbs.Prior(jnp.zeros(len(SDS), jnp.float32), precision, shape, rate, leaf_shape, leaf_rate, of_groups)
+    of_leaves = leaf_shape, leaf_rate, jnp.asarray(most, jnp.float32)
+    prior = gibbs.Prior(jnp.zeros(len(SDS), jnp.float32), precision, shape, rate, *of_leaves, of_groups)
     return World(data, prior, (first, second), gibbs.Flags(expanded=expanded, **flags))
 
 
@@ -165,13 +173,15 @@ def known(flags: gibbs.Flags) -> Mapping[str, float]:
     zeros += ("mu t", "t second t", "scale t", "u", "v", "intercept u", "average v", "v second v")
     found = dict.fromkeys(zeros, 0.0)
     leaf_variance = leaf_rate[0] / (leaf_shape - 1.0)
-    squares = np.array([*SDS[:3], np.sqrt(PROGNOSTIC.trees * leaf_variance), EFFECT_SD, EFFECT_SD]) ** 2
+    effect_variance, effect_precision = of_cut_off_leaves(leaf_shape, leaf_rate[1], LEAF_MOST[1])
+    of_forests = np.array([PROGNOSTIC.trees * leaf_variance, *[EFFECT.trees * effect_variance] * 2])
+    squares = np.append(SDS[:3] ** 2, of_forests)
     names = ("intercept^2", "average^2", "second average^2", "mu^2", "t^2", "second t^2")
     found |= dict(zip(names, squares.tolist(), strict=True))
     found |= {"precision": shape / rate, "precision^2": shape * (shape + 1.0) / rate**2, "scale^2": float(SDS[3] ** 2)}
     found |= {"mu^2 precision": found["mu^2"] * shape / rate}
     found |= {"leaf variance": leaf_variance, "leaf precision": leaf_shape / leaf_rate[0]}
-    found["effect leaf precision"] = leaf_shape / leaf_rate[1]
+    found["effect leaf precision"] = effect_precision
     found |= dict(zip(("omega", "psi"), half_t_means(), strict=True))
     of_levels = GROUP_SDS**2 * GROUP_DEGREES / (GROUP_DEGREES - 2.0)
     found |= dict(zip(("u^2", "v^2"), of_levels.tolist(), strict=True))
@@ -179,6 +189,13 @@ def known(flags: gibbs.Flags) -> Mapping[str, float]:
         del found["scale t"]
         found["scale^2"] = 1.0
     return found
+
+
+def of_cut_off_leaves(shape: float, rate: float, most: float) -> tuple[float, float]:
+    """Means of a variance that is inverse gamma below its most, and of its inverse."""
+    law = invgamma(shape, scale=rate)
+    variance, precision = (law.expect(one, ub=most) / law.cdf(most) for one in (lambda v: v, lambda v: 1.0 / v))
+    return float(variance), float(precision)
 
 
 def half_t_means() -> list[float]:
@@ -326,6 +343,7 @@ def faults() -> Mapping[str, Mapping[str, Any]]:
     return {
         "noise drawn once": {"given": right, "sweep": noise_kept},
         "leaves' variance moved by halves": {"given": right, "sweep": leaves_kept},
+        "leaves' variance without its limit": {"given": world(expanded=True, most=np.full(3, np.inf))},
         "average moved by halves": {"given": right, "sweep": line_halved},
         "scales of groups kept": {"given": right, "sweep": scales_kept},
         "levels without weights": {"given": replace(right, data=other), "truth": right},

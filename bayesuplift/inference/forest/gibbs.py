@@ -66,6 +66,8 @@ class Prior(NamedTuple):
     leaf_shape, leaf_rate
         The variances of leaves ~ InverseGamma(leaf_shape, leaf_rate), where they are drawn; the rate (1 + A,), of the
         prognostic forest and of the effects'.
+    leaf_most
+        (1 + A,): where the laws of these variances are cut off.
     groups
         Of the scales of terms of groups; None where there are none.
     """
@@ -76,6 +78,7 @@ class Prior(NamedTuple):
     rate: Any
     leaf_shape: Any
     leaf_rate: Any
+    leaf_most: Any
     groups: terms.GroupPrior | None = None
 
 
@@ -235,7 +238,8 @@ def sweep(data: Data, prior: Prior, state: State, flags: Flags) -> tuple[State, 
     state = state._replace(prognostic=trees, level=state.level + (before - after))
     if flags.learned:
         rows = spread.Rows(state.level, after, state.precision * data.weight)
-        factor, leaf_precision = _spread(keys[2], prior, 0, (data.prognostic, trees), rows)
+        own = _own(prior, 0)
+        factor, leaf_precision = _spread(keys[2], own, state.leaf_precision[0], (data.prognostic, trees), rows)
         state = state._replace(
             prognostic=trees._replace(leaf=factor * trees.leaf),
             level=factor * state.level,
@@ -290,7 +294,7 @@ def _effects(key: Any, data: Data, prior: Prior, state: State, flags: Flags) -> 
         left -= times * (before - after)
         if flags.learned:
             rows = spread.Rows(times * moved, left, state.precision * data.weight)
-            factor, leaf_precision = _spread(keys[1], prior, place, (plot, trees), rows)
+            factor, leaf_precision = _spread(keys[1], _own(prior, place), leaf_precision, (plot, trees), rows)
             trees = trees._replace(leaf=factor * trees.leaf)
             left -= times * (factor - 1.0) * moved
             moved *= factor
@@ -361,14 +365,18 @@ def _groups(key: Any, data: Data, prior: Prior, state: State) -> State:
     return state._replace(levels=levels, coefficients=found, grouped=terms.at_rows(data.groups, levels))
 
 
+def _own(prior: Prior, which: Any) -> spread.Spread:
+    """Prior of the leaves of one of the forests."""
+    return spread.Spread(prior.leaf_shape, prior.leaf_rate[which], prior.leaf_most[which])
+
+
 def _spread(
-    key: Any, prior: Prior, which: Any, forest: tuple[kernel.Plot, kernel.Trees], rows: spread.Rows
+    key: Any, prior: spread.Spread, precision: Any, forest: tuple[kernel.Plot, kernel.Trees], rows: spread.Rows
 ) -> tuple[Any, Any]:
     """By which factor to multiply a forest's leaves, and the precision of these."""
     to_precision, to_factor = jax.random.split(key)
-    own = spread.Spread(prior.leaf_shape, prior.leaf_rate[which])
-    precision = spread.drawn(to_precision, own, *forest)
-    factor = spread.stretch(to_factor, own, precision, rows)
+    precision = spread.drawn(to_precision, prior, precision, forest)
+    factor = spread.stretch(to_factor, prior, precision, rows)
     return factor, precision / factor**2
 
 

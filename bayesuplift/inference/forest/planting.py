@@ -15,6 +15,7 @@ from bayesuplift.priors.forest import ForestPrior, ForestShape
 
 _LEAST_STEP = 16
 _LEAF_SHAPE = 3.0
+_MOST_OF_EFFECTS = 4.0  # times what is stated: where the variance of an effect's leaves is cut off
 _SCALE_DEGREES = 4.0
 
 
@@ -122,6 +123,7 @@ def numbers(prior: ForestPrior, resolved: Resolved, rows: CausalRows) -> gibbs.P
             rate=jnp.float32(resolved.noise_rate / resolved.spread**2),
             leaf_shape=jnp.float32(_LEAF_SHAPE),
             leaf_rate=jnp.asarray((_LEAF_SHAPE - 1.0) * variances, jnp.float32),
+            leaf_most=jnp.asarray(np.append(np.inf, _MOST_OF_EFFECTS * variances[1:]), jnp.float32),
             groups=GroupPrior(jnp.asarray(of_segments, jnp.float32), jnp.float32(_SCALE_DEGREES))
             if rows.groups
             else None,

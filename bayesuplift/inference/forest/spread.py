@@ -9,10 +9,11 @@ from bayesuplift.inference.forest import kernel
 
 
 class Spread(NamedTuple):
-    """Prior of the variance of a forest's leaves: InverseGamma(shape, rate)."""
+    """Prior of the variance of a forest's leaves: InverseGamma(shape, rate), cut off at `most`."""
 
     shape: Any
     rate: Any
+    most: Any
 
 
 class Rows(NamedTuple):
@@ -33,10 +34,15 @@ class Rows(NamedTuple):
     precision: Any
 
 
-def drawn(key: Any, prior: Spread, plot: kernel.Plot, trees: kernel.Trees) -> Any:
-    """Draw the precision of the leaves, given these."""
-    number, squares = kernel.leaves(plot, trees)
-    return jax.random.gamma(key, prior.shape + number / 2.0, dtype=jnp.float32) / (prior.rate + squares / 2.0)
+def drawn(key: Any, prior: Spread, precision: Any, forest: tuple[kernel.Plot, kernel.Trees]) -> Any:
+    """Draw the precision of the leaves, given these; where the draw is past what the prior allows, keep the one before.
+
+    A Metropolis-Hastings step, whose proposal is the law without a limit.
+    """
+    number, squares = kernel.leaves(*forest)
+    rate = prior.rate + squares / 2.0
+    proposed = jax.random.gamma(key, prior.shape + number / 2.0, dtype=jnp.float32) / rate
+    return jnp.where(proposed * prior.most < 1.0, precision, proposed)
 
 
 def stretch(key: Any, prior: Spread, precision: Any, rows: Rows) -> Any:
@@ -47,9 +53,9 @@ def stretch(key: Any, prior: Spread, precision: Any, rows: Rows) -> Any:
 
         exp(-A g^2 / 2 + B g) g^(-2 shape) exp(-rate precision / g^2)
 
-    over log g, with A g^2 and B g from the rows' squares: the sum over the orbit of this scaling, Liu and Sabatti (2000),
-    Generalised Gibbs sampler and multigrid Monte Carlo for Bayesian computation, Biometrika 87(2), theorem 1. One
-    Metropolis-Hastings step whose proposal is a step of Newton's method on log g.
+    over log g, up to where the variance is at its most, with A g^2 and B g from the rows' squares: the sum over the orbit
+    of this scaling, Liu and Sabatti (2000), Generalised Gibbs sampler and multigrid Monte Carlo for Bayesian computation,
+    Biometrika 87(2), theorem 1. One Metropolis-Hastings step whose proposal is a step of Newton's method on log g.
     """
     squares = jnp.sum(rows.precision * rows.values**2)
     cross = squares + jnp.sum(rows.precision * rows.values * rows.residual)
@@ -57,7 +63,8 @@ def stretch(key: Any, prior: Spread, precision: Any, rows: Rows) -> Any:
 
     def log_density(u: Any) -> Any:
         of_rows = -0.5 * squares * jnp.exp(2.0 * u) + cross * jnp.exp(u)
-        return of_rows - 2.0 * prior.shape * u - left * jnp.exp(-2.0 * u)
+        inside = jnp.exp(2.0 * u) <= precision * prior.most
+        return jnp.where(inside, of_rows - 2.0 * prior.shape * u - left * jnp.exp(-2.0 * u), -jnp.inf)
 
     def proposal(u: Any) -> tuple[Any, Any]:
         slope = -squares * jnp.exp(2.0 * u) + cross * jnp.exp(u) - 2.0 * prior.shape + 2.0 * left * jnp.exp(-2.0 * u)

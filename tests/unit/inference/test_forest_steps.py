@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import norm, truncnorm
+from scipy.stats import invgamma, norm, truncnorm
 
-from bayesuplift.inference.forest import latent, spread
+from bayesuplift.inference.forest import kernel, latent, spread
 from bayesuplift.inference.forest.normal import given_information, root_of
 from tests.support.mcse import assert_within_mcse
 from tests.support.worlds import seed_of
@@ -90,12 +90,12 @@ def test_a_line_behind_a_binary_outcome_has_the_law_that_a_grid_gives() -> None:
         assert_within_mcse(drawn[0], moments(density, intercept)[0], comparisons=5)
 
 
-@pytest.mark.parametrize("noise", [1.0, 3.0])
-def test_a_stretched_forest_has_the_law_that_a_grid_gives(noise: float) -> None:
+@pytest.mark.parametrize(("noise", "most"), [(1.0, np.inf), (3.0, np.inf), (3.0, 0.67)])
+def test_a_stretched_forest_has_the_law_that_a_grid_gives(noise: float, most: float) -> None:
     generator = np.random.default_rng(seed_of("stretched"))
     n, shape, rate, precision = 40, 3.0, 2.0, 1.5
     values, outcome = generator.normal(size=n), generator.normal(size=n)
-    prior = spread.Spread(jnp.float32(shape), jnp.float32(rate))
+    prior = spread.Spread(jnp.float32(shape), jnp.float32(rate), jnp.float32(most))
     own, target = jnp.asarray(values, jnp.float32), jnp.asarray(outcome, jnp.float32)
 
     def step(key: Any, u: Any) -> Any:
@@ -103,17 +103,42 @@ def test_a_stretched_forest_has_the_law_that_a_grid_gives(noise: float) -> None:
         rows = spread.Rows(stretched, target - stretched, jnp.full(n, noise**-2.0, jnp.float32))
         return u + jnp.log(spread.stretch(key, prior, precision * jnp.exp(-2.0 * u), rows))
 
-    found = visited(step, np.zeros(()), f"stretched {noise}")
+    found = visited(step, np.zeros(()), f"stretched {noise} {most}")
     u = np.linspace(-6.0, 4.0, 4001)
     squares = ((outcome - np.exp(u)[:, None] * values) ** 2).sum(-1)
 
-    def density(times: float) -> np.ndarray:
-        return np.asarray(-0.5 * squares / noise**2 - times * shape * u - rate * precision * np.exp(-2.0 * u))
+    def density(times: float, most: float = most) -> np.ndarray:
+        free = -0.5 * squares / noise**2 - times * shape * u - rate * precision * np.exp(-2.0 * u)
+        return np.asarray(np.where(np.exp(2.0 * u) <= most * precision, free, -np.inf))
 
     for one, value in zip((found, found**2), moments(density(2.0), u, u**2), strict=True):
         assert_within_mcse(one, value, comparisons=2)
     with pytest.raises(AssertionError):  # planted: the volume that stretching changes forgotten
         assert_within_mcse(found, moments(density(1.0), u)[0], comparisons=1)
+    if np.isfinite(most):
+        assert np.exp(2.0 * found.max()) <= most * precision * (1.0 + 1e-6)
+        with pytest.raises(AssertionError):  # planted: the limit forgotten
+            assert_within_mcse(found, moments(density(2.0, np.inf), u)[0], comparisons=1)
+
+
+@pytest.mark.parametrize("most", [np.inf, 0.6])
+def test_the_variance_of_leaves_given_them_is_inverse_gamma_cut_off_at_its_most(most: float) -> None:
+    """The forest is one tree of one leaf."""
+    shape, rate, leaf = 3.0, 1.0, 1.2
+    prior = spread.Spread(jnp.float32(shape), jnp.float32(rate), jnp.float32(most))
+    with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
+        bins = np.arange(8, dtype=np.uint8)[None]
+        plot, trees = kernel.plant(bins, np.array([7]), kernel.Shape(1, 2, 0.5, 1.0, 1), weights=None, leaf_sd=1.0)
+    trees = trees._replace(leaf=np.full_like(trees.leaf, leaf))
+    found = 1.0 / visited(lambda key, now: spread.drawn(key, prior, now, (plot, trees)), np.array(5.0), f"given {most}")
+    law = invgamma(shape + 0.5, scale=rate + leaf**2 / 2.0)
+    below = law.cdf(most)
+    assert_within_mcse(found, law.expect(lambda v: v, ub=most) / below, comparisons=2)
+    assert_within_mcse(1.0 / found, law.expect(lambda v: 1.0 / v, ub=most) / below, comparisons=2)
+    if np.isfinite(most):
+        assert found.max() <= most * (1.0 + 1e-6)
+        with pytest.raises(AssertionError):  # planted: the limit forgotten
+            assert_within_mcse(found, law.mean(), comparisons=2)
 
 
 @pytest.mark.parametrize("least", [-30.0, -6.0, -1.0, 2.9, 5.0, 11.0])
