@@ -39,7 +39,7 @@ class DataSection:
     unit
         Column that names the unit, for the search for duplicates and, of a model of units, for the labels of effects.
     propensity
-        Column of P(treatment | covariates), for tables of two arms.
+        Column of P(treatment | covariates), for tables of two arms; `read_experiment` reads those of more.
     assignment
         "randomized" or "observational".
     intended_split

@@ -24,7 +24,7 @@ class CausalRows:
     arm
         (n,): position of each row's arm, from 0, the control; every arm has rows.
     prognostic
-        (n, p): covariates of mu, the estimated propensity among them where assignment was not randomized.
+        (n, p): covariates of mu, the estimated propensities among them where assignment was not randomized.
     moderators
         (n, q): covariates of the effect.
     weight

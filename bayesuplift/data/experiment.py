@@ -15,11 +15,12 @@ from bayesuplift.data.assembly import cells_of
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import Design
 from bayesuplift.data.frames import open_frame, require_columns
-from bayesuplift.data.grid import check_covariate, check_two_arms
+from bayesuplift.data.grid import check_covariate
 from bayesuplift.data.labels import is_missing, label, names_of
+from bayesuplift.data.propensity import check_rest
 from bayesuplift.data.validation import check_kind
 from bayesuplift.dims import Kind
-from bayesuplift.errors import DataError, FactorNotFoundError, did_you_mean, listed
+from bayesuplift.errors import ArgumentError, DataError, FactorNotFoundError, did_you_mean, listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,9 @@ class Experiment:
     segments
         Levels (unit,) of the segment factors by name, as text.
     propensity
-        Probability (unit,) that the unit got the treatment, given its covariates, strictly between 0 and 1; only for
-        designs with two arms. None where it is not known.
+        Probability (unit,) that the unit got the treatment, given its covariates, strictly between 0 and 1; of more than
+        two arms (unit, treatment), that it got each treatment, which leaves some to the control. None where it is not
+        known.
 
     Raises
     ------
@@ -88,7 +90,7 @@ class Experiment:
         if self.unit is not None and len(pd.unique(self.unit)) < len(self):
             raise DataError("a unit comes twice; expected one row a unit.")
         if self.propensity is not None:
-            _check_propensity(self.propensity, self.design)
+            _check_propensity(self.propensity, self.design, len(self))
 
     def __len__(self) -> int:
         """Number of units."""
@@ -103,12 +105,16 @@ class Experiment:
     def with_propensity(self, propensity: ArrayLike) -> "Experiment":
         """The same units with P(treatment | covariates) (unit,) of each; what was known of it before is replaced.
 
+        Of more than two arms P(arm | covariates) (unit, treatment), in the order of the design's treatments; the control's
+        is what is left.
+
         Raises
         ------
         ArgumentError
-            There are more than two arms.
+            There are more than two arms, and one number a unit.
         DataError
-            There is not one number a unit, or one is not strictly between 0 and 1.
+            There is not one number for each unit and treatment, one is not strictly between 0 and 1, or those of a unit add
+            up to 1.
         """
         return replace(self, propensity=np.asarray(propensity, dtype=np.float64))
 
@@ -130,8 +136,15 @@ class Experiment:
             There is no such covariate.
         DataError
             The covariate is text.
+        ArgumentError
+            The units have a propensity of more than two arms.
         """
         check_covariate(self.kind, covariate)
+        if self.propensity is not None and self.propensity.ndim > 1:
+            raise ArgumentError(
+                f"the units have a propensity for each of {listed(self.design.treatments)}, and cells keep that of two "
+                f"arms only. Leave it out: dataclasses.replace(experiment, propensity=None)."
+            )
         chosen = tuple(self.segments) if segments is None else names_of(segments, "segments")
         for name in chosen:
             if name not in self.segments:
@@ -175,7 +188,7 @@ class Experiment:
         lengths = {"arm": self.arm, "outcome": self.outcome, **self.covariates, **self.segments}
         if self.unit is not None:
             lengths["unit"] = self.unit
-        if self.propensity is not None:
+        if self.propensity is not None and len(self.design.treatments) == 1:
             lengths["propensity"] = self.propensity
         wrong = {name: values.shape for name, values in lengths.items() if values.shape != (len(self.outcome),)}
         if wrong or self.outcome.ndim != 1:
@@ -255,12 +268,28 @@ def _check_outcome(outcome: NDArray[np.float64], kind: Kind, name: str) -> None:
         )
 
 
-def _check_propensity(propensity: NDArray[np.float64], design: Design) -> None:
-    check_two_arms(design)
-    at_fault = ~((propensity > 0) & (propensity < 1))
-    if at_fault.any():
-        first = int(np.flatnonzero(at_fault)[0])
-        raise DataError(
-            f"the propensity is not strictly between 0 and 1 in {int(at_fault.sum()):,} of {len(propensity):,} rows, "
-            f"first in data row {first + 1} ({propensity[first]:g}). Such units have no counterpart: trim them first."
+def _check_propensity(propensity: NDArray[np.float64], design: Design, units: int) -> None:
+    names = design.treatments
+    if len(names) > 1 and propensity.ndim == 1:
+        raise ArgumentError(
+            f"a propensity is given, and there are {len(design.arms)} arms; one number a unit says P(treatment) of two "
+            f"arms only. Give one for each treatment: with_propensity of (unit, treatment), in the order {listed(names)}, "
+            f"or read_experiment(..., propensity={{{names[0]!r}: 'its column', ...}}); or read the two arms that are "
+            f"compared."
         )
+    if len(names) > 1 and propensity.shape != (units, len(names)):
+        raise DataError(
+            f"the propensity has the shape {propensity.shape}; expected {(units, len(names))}: P(arm | covariates) of each "
+            f"unit and of each of {listed(names)}, in this order. That of the control, '{design.control}', is what is left."
+        )
+    for name, p in zip(names, propensity.reshape(units, -1).T, strict=True):
+        at_fault = ~((p > 0) & (p < 1))
+        if at_fault.any():
+            first = int(np.flatnonzero(at_fault)[0])
+            of = f" of '{name}'" if len(names) > 1 else ""
+            raise DataError(
+                f"the propensity{of} is not strictly between 0 and 1 in {int(at_fault.sum()):,} of {units:,} rows, first "
+                f"in data row {first + 1} ({p[first]:g}). Such units have no counterpart: trim them first."
+            )
+    if len(names) > 1:
+        check_rest(propensity)

@@ -1,10 +1,78 @@
-"""The propensity of units: read as log odds, kept as their sum by cell, and told by segment."""
+"""The propensity of units: its columns, read as log odds, kept as their sum by cell, and told by segment."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayesuplift.data.design import Design
+from bayesuplift.data.labels import label
 from bayesuplift.data.validation import Fault, number_faults, number_of
+from bayesuplift.errors import ArgumentError, DataError, listed
+
+PROPENSITY: Final = "propensity"
+"""Role of the column of P(treatment), and its name in a table of new units of two arms."""
+
+_ADVICE: Final = "Such units have no counterpart: trim them first."
+
+
+def columns_asked_for(treatments: Sequence[str]) -> dict[str, str]:
+    """Columns that hold the propensity in a table of new units, by role: one for each treatment where there are several.
+
+    >>> columns_asked_for(["offer"]), columns_asked_for(["men", "women"])
+    ({'propensity': 'propensity'}, {'propensity of men': 'propensity_men', 'propensity of women': 'propensity_women'})
+    """
+    if len(treatments) == 1:
+        return {PROPENSITY: PROPENSITY}
+    return {f"{PROPENSITY} of {name}": f"{PROPENSITY}_{name}" for name in treatments}
+
+
+def columns_named(propensity: str | Mapping[Any, str] | None) -> dict[str, str]:
+    """Columns that a caller names, by role."""
+    if isinstance(propensity, Mapping):
+        return {f"{PROPENSITY} of {label(arm)}": column for arm, column in propensity.items()}
+    return {} if propensity is None else {PROPENSITY: propensity}
+
+
+def in_order(propensity: str | Mapping[Any, str] | None, design: Design) -> list[str]:
+    """Columns that a caller names, in the order of the treatments.
+
+    Raises
+    ------
+    ArmNotFoundError
+        A column is for an arm that is not there.
+    ArgumentError
+        A treatment has no column or two, or the control has one.
+    """
+    if not isinstance(propensity, Mapping):
+        return [] if propensity is None else [propensity]
+    found = {design.arms[design.index(arm)]: column for arm, column in propensity.items()}
+    if len(found) < len(propensity) or set(found) != set(design.treatments):
+        raise ArgumentError(
+            f"propensity names a column for {listed(map(label, propensity)) or 'no arm'}; expected one for each of "
+            f"{listed(design.treatments)}. That of the control, '{design.control}', is what is left."
+        )
+    return [found[name] for name in design.treatments]
+
+
+def check_rest(p: NDArray[np.float64]) -> None:
+    """Refuse propensities (unit, treatment) that leave nothing to the control.
+
+    Raises
+    ------
+    DataError
+        They add up to 1 or more in a row, but for the rounding of a sum.
+    """
+    total = p.sum(axis=1)
+    at_fault = ~(1.0 - total > p.shape[1] * np.finfo(np.float64).eps)
+    if at_fault.any():
+        first = int(np.flatnonzero(at_fault)[0])
+        raise DataError(
+            f"the propensities of the treatments add up to 1 or more in {int(at_fault.sum()):,} of {len(p):,} rows, first "
+            f"in data row {first + 1} ({total[first]:g}), and leave nothing to the control. {_ADVICE}"
+        )
 
 
 def log_odds_of(column: str, dtype: nw.dtypes.DType) -> nw.Expr:
@@ -16,12 +84,11 @@ def log_odds_of(column: str, dtype: nw.dtypes.DType) -> nw.Expr:
     return (inside / (1.0 - inside)).log()
 
 
-def propensity_faults(column: str, dtype: nw.dtypes.DType) -> list[Fault]:
+def propensity_faults(column: str, dtype: nw.dtypes.DType, role: str = PROPENSITY) -> list[Fault]:
     """Faults of a column of propensities: no numbers, or none strictly between 0 and 1."""
     p = number_of(column, dtype)
-    advice = "Such units have no counterpart: trim them first."
-    outside = Fault(column, "propensity", ~((p > 0) & (p < 1)), "is not strictly between 0 and 1", advice)
-    return [*number_faults(column, "propensity", dtype), outside]
+    outside = Fault(column, role, ~((p > 0) & (p < 1)), "is not strictly between 0 and 1", _ADVICE)
+    return [*number_faults(column, role, dtype), outside]
 
 
 def by_segment(n: ArrayLike, log_odds_total: ArrayLike) -> tuple[NDArray[np.float64], float]:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import narwhals.stable.v2 as nw
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesuplift.data.aggregation import Groups, Roles, aggregate
 from bayesuplift.data.assembly import cells_of, warn_of_gaps
@@ -15,6 +16,7 @@ from bayesuplift.data.frames import collect, collect_frame, translated
 from bayesuplift.data.grid import check_covariate
 from bayesuplift.data.labels import label, names_of
 from bayesuplift.data.opening import LARGEST, opened, with_numbers
+from bayesuplift.data.propensity import columns_named, in_order
 from bayesuplift.data.validation import (
     Fault,
     check_kind,
@@ -215,7 +217,7 @@ def read_experiment(
     covariates: str | Iterable[str] = (),
     segments: str | Iterable[str] = (),
     unit: str | None = None,
-    propensity: str | None = None,
+    propensity: str | Mapping[Any, str] | None = None,
     assignment: Assignment = "randomized",
     intended_split: Mapping[Any, float] | None = None,
 ) -> Experiment:
@@ -236,7 +238,9 @@ def read_experiment(
     unit
         Column that names the unit; a unit that comes twice is refused.
     propensity
-        Column of P(treatment | covariates), strictly between 0 and 1; only with two arms. Cells of the units keep it.
+        Column of P(treatment | covariates), strictly between 0 and 1; of two arms cells of the units keep it. With more
+        than two arms the column of P(arm | covariates) by treatment, such as ``{"men": "p_men", "women": "p_women"}``: the
+        control's is what is left. A sequence is refused: its order could be misread.
     assignment
         "randomized" or "observational".
     intended_split
@@ -250,7 +254,7 @@ def read_experiment(
     Raises
     ------
     BayesupliftError
-        The same refusals as of `read_cells`.
+        The same refusals as of `read_cells`; or propensities do not fit the treatments, or leave nothing to the control.
 
     Warns
     -----
@@ -259,8 +263,8 @@ def read_experiment(
     """
     factors, inputs = names_of(segments, "segments"), names_of(covariates, "covariates")
     known = check_kind(kind)
-    optional = {"unit": unit, "propensity": propensity}
-    named = {"arm": arm, "outcome": outcome} | {role: name for role, name in optional.items() if name is not None}
+    chances = columns_named(propensity)
+    named = {"arm": arm, "outcome": outcome} | ({} if unit is None else {"unit": unit}) | chances
     alone = {role: (column,) for role, column in named.items()}
     check_roles(alone | {"segment": factors})
     check_roles(alone | {"covariate": inputs})
@@ -269,9 +273,9 @@ def read_experiment(
     table = collect_frame(units.select(*dict.fromkeys([*named.values(), *factors, *inputs, *twins.values()])))
     frame = table.lazy()
     check_numeric(frame, outcome, "outcome", schema[outcome])
-    if propensity is not None:
-        check_numeric(frame, propensity, "propensity", schema[propensity])
-        diagnose(frame, number_faults(propensity, "propensity", schema[propensity]))
+    for role, name in chances.items():
+        check_numeric(frame, name, role, schema[name])
+        diagnose(frame, number_faults(name, role, schema[name]))
     if unit is not None:
         check_unit(frame, unit)
     groups = aggregate(frame, Roles(arm=arm, outcome=outcome, kind=known, segments=factors))
@@ -291,7 +295,13 @@ def read_experiment(
             for name in inputs
         },
         segments={name: texts_of(table[name]) for name in factors},
-        propensity=None if propensity is None else numbers_of(table[propensity]),
+        propensity=_propensities(table, in_order(propensity, design)),
     )
     warn_of_gaps(cells_of(groups, design=design, outcome=outcome, kind=known))
     return experiment
+
+
+def _propensities(table: nw.DataFrame[Any], columns: list[str]) -> NDArray[np.float64] | None:
+    """Propensities (unit,), or (unit, treatment) where there are several columns."""
+    found = [numbers_of(table[name]) for name in columns]
+    return None if not found else found[0] if len(found) == 1 else np.column_stack(found)

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesuplift.data.propensity import columns_asked_for
 from bayesuplift.data.units import Units
 from bayesuplift.errors import DataError, DataWarning, listed
 
@@ -18,7 +19,6 @@ FEW_UNITS: Final = 50
 FEW_IN_ARM: Final = 10
 """The same of one arm."""
 
-_PROPENSITY: Final = "propensity"
 _LARGEST: Final = 1e37
 _SMALLEST: Final = 1e-30
 _RESOLUTION: Final = 2.0**-23  # of float32, in which mean outcomes are kept
@@ -32,7 +32,7 @@ def check_limits(units: Units) -> None:
     ------
     DataError
         There are fewer than 10 units; outcomes are too large, too small or too far from 0 for single precision; a
-        covariate tells the arm of every unit; or a covariate is called "propensity" beside a propensity.
+        covariate tells the arm of every unit; or a covariate is called as the column of a propensity that there is.
 
     Warns
     -----
@@ -47,9 +47,11 @@ def check_limits(units: Units) -> None:
         )
     _check_outcome(units)
     _check_told_apart(units)
-    if experiment.propensity is not None and _PROPENSITY in experiment.covariates:
+    asked = () if experiment.propensity is None else columns_asked_for(experiment.design.treatments).values()
+    taken = [name for name in asked if name in experiment.covariates]
+    if taken:
         raise DataError(
-            f"the units have a propensity and a covariate called '{_PROPENSITY}', and a table of new units has one column "
+            f"the units have a propensity and a covariate called '{taken[0]}', and a table of new units has one column "
             f"of that name. Rename the covariate, or leave it out."
         )
     _warn_of_few(units)

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bayesuplift.data.coding import Coding
 from bayesuplift.data.experiment import numbers_of, texts_of, units_of
 from bayesuplift.data.frames import collect_frame
 from bayesuplift.data.opening import opened
-from bayesuplift.data.propensity import propensity_faults
+from bayesuplift.data.propensity import check_rest, propensity_faults
 from bayesuplift.data.validation import check_numeric, check_unit, diagnose, key_faults, number_faults
 from bayesuplift.errors import DataError, DataWarning, listed
 
@@ -28,7 +29,7 @@ class CodedUnits:
     columns
         (unit, column): the coded covariates.
     propensity
-        (unit,): P(treatment | covariates); None where it was not asked for.
+        (unit, treatment): P(treatment | covariates); None where it was not asked for.
     levels
         (unit,) by factor: its levels, as text.
     """
@@ -44,7 +45,7 @@ def coded_units(
     coding: Coding,
     *,
     unit: str | None = None,
-    propensity: str | None = None,
+    propensity: Mapping[str, str] = MappingProxyType({}),
     factors: Sequence[str] = (),
 ) -> CodedUnits:
     """Read the rows of a table as units.
@@ -59,7 +60,7 @@ def coded_units(
     unit
         Column that names the unit; a unit that comes twice is refused. Without one, units are numbered from 0.
     propensity
-        Column of P(treatment | covariates), strictly between 0 and 1.
+        Column of P(treatment | covariates), strictly between 0 and 1, of each treatment, by its role in messages.
     factors
         Columns of segment factors, compared as text.
 
@@ -70,8 +71,8 @@ def coded_units(
     ColumnNotFoundError
         A covariate, or the propensity, has no column.
     DataError
-        A value is missing or no number, a unit comes twice, or there is no row; or there are so many that they would not
-        fit.
+        A value is missing or no number, propensities leave nothing to the control, a unit comes twice, or there is no row;
+        or there are so many that they would not fit.
 
     Warns
     -----
@@ -80,14 +81,14 @@ def coded_units(
     """
     names = tuple(dict.fromkeys(column.covariate for column in coding.columns))
     texts = {column.covariate for column in coding.columns if column.level is not None}
-    roles = {role: name for role, name in (("unit", unit), ("propensity", propensity)) if name is not None}
+    roles = ({} if unit is None else {"unit": unit}) | dict(propensity)
     frame, schema = opened(source, roles, inputs=tuple(dict.fromkeys([*names, *factors])))
     if unit is not None:
         check_unit(frame, unit)
     faults = []
-    if propensity is not None:
-        check_numeric(frame, propensity, "propensity", schema[propensity])
-        faults += propensity_faults(propensity, schema[propensity])
+    for role, name in propensity.items():
+        check_numeric(frame, name, role, schema[name])
+        faults += propensity_faults(name, schema[name], role)
     for name in names:
         if name in texts:
             faults += key_faults(name, "covariate", schema[name])
@@ -102,7 +103,9 @@ def coded_units(
     covariates = {name: texts_of(table[name]) if name in texts else numbers_of(table[name]) for name in names}
     _warn_of_unseen(coding, covariates)
     labels = np.arange(len(table)) if unit is None else units_of(table[unit])
-    chance = None if propensity is None else numbers_of(table[propensity])
+    chance = np.column_stack([numbers_of(table[name]) for name in propensity.values()]) if propensity else None
+    if chance is not None and len(propensity) > 1:
+        check_rest(chance)
     return CodedUnits(labels, coding.apply(covariates), chance, {name: texts_of(table[name]) for name in factors})
 
 

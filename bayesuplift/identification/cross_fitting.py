@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from bayesuplift.errors import NumericalError
 
 Method = Literal["logistic", "boosting"]
+Arm = NDArray[np.intp] | NDArray[np.bool_]
 
 _STEPS: Final = 100
 _MOST_TREES: Final = 300
@@ -33,7 +34,7 @@ _BOOSTING: Final = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A fitted model of who is treated.
+    """A fitted model of the arm.
 
     Parameters
     ----------
@@ -48,8 +49,9 @@ class Classifier:
     spread: NDArray[np.float64]
 
     def chance(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """P(treated) (unit,) of columns (unit, column)."""
-        return np.asarray(self.model.predict_proba((columns - self.middle) / self.spread)[:, 1], dtype=np.float64)
+        """P(treated) (unit,) of columns (unit, column); of more than two arms P(arm) (unit, treatment)."""
+        of_arms = np.asarray(self.model.predict_proba((columns - self.middle) / self.spread), dtype=np.float64)
+        return of_arms[:, 1] if of_arms.shape[1] == 2 else of_arms[:, 1:]  # noqa: PLR2004 -- one number tells of two arms
 
 
 def folds_of(arm: NDArray[np.intp], folds: int, seed: int) -> NDArray[np.intp]:
@@ -72,18 +74,20 @@ def folds_of(arm: NDArray[np.intp], folds: int, seed: int) -> NDArray[np.intp]:
 
 
 def cross_fitted(
-    columns: NDArray[np.float64], treated: NDArray[np.bool_], fold: NDArray[np.intp], *, method: Method, seed: int
+    columns: NDArray[np.float64], arm: Arm, fold: NDArray[np.intp], *, method: Method, seed: int
 ) -> tuple[NDArray[np.float64], tuple[Classifier, ...]]:
     """P(treated) (unit,), each from the model fitted on the other folds; and these models, by the fold that they left out.
+
+    Of more than two arms P(arm) (unit, treatment): the control's is what is left.
 
     Parameters
     ----------
     columns
         Coded covariates (unit, column).
-    treated
-        Whether each unit was treated (unit,).
+    arm
+        Position (unit,) of each unit's arm, 0 of the control; of two arms also whether it was treated.
     fold
-        Fold (unit,) of each, from 0; what is not in a fold has units of both arms.
+        Fold (unit,) of each, from 0; what is not in a fold has units of every arm.
     method
         Kind of the models.
     seed
@@ -94,19 +98,24 @@ def cross_fitted(
     NumericalError
         A logistic regression did not converge.
     """
-    found = np.empty(len(treated))
+    found = np.empty((len(arm), int(arm.max())))
     models = []
     # one thread: the same bits on any number of processors; and on busy ones many small trees wait for threads for minutes
     with threadpool_limits(1):
         for left_out in range(int(fold.max()) + 1):
             seen = fold != left_out
-            models.append(_LEARNERS[method](columns[seen], treated[seen], seed))
-            found[~seen] = models[-1].chance(columns[~seen])
-    return found, tuple(models)
+            models.append(_LEARNERS[method](columns[seen], arm[seen], seed))
+            found[~seen] = models[-1].chance(columns[~seen]).reshape(-1, found.shape[1])
+    return found[:, 0] if found.shape[1] == 1 else found, tuple(models)
 
 
-def logistic(columns: NDArray[np.float64], treated: NDArray[np.bool_], seed: int) -> Classifier:  # noqa: ARG001 -- one call for every kind
-    """The mode of a logistic regression with Normal(0, 1) slopes of the standardised columns, and a flat intercept."""
+def logistic(columns: NDArray[np.float64], arm: Arm, seed: int) -> Classifier:  # noqa: ARG001 -- one call for every kind
+    """The mode of a logistic regression with Normal(0, 1) slopes of the standardised columns, and a flat intercept.
+
+    Of more than two arms each has slopes of its own, the control too: P(arm = k) is in proportion to exp(a_k + x' b_k),
+    b_k ~ Normal(0, 1), so that no arm is drawn to another more than a third one is. A slope of the log odds of two arms is
+    then the difference of two.
+    """
     middle = columns.mean(axis=0)
     spread = np.where(np.ptp(columns, axis=0) == 0.0, 1.0, columns.std(axis=0))
     # C is the variance of the slopes' prior; Newton's steps end at the mode to float error, in few steps
@@ -114,7 +123,7 @@ def logistic(columns: NDArray[np.float64], treated: NDArray[np.bool_], seed: int
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            model.fit((columns - middle) / spread, treated)
+            model.fit((columns - middle) / spread, arm)
         except ConvergenceWarning as told:
             raise NumericalError(
                 f"the logistic regression of the arm on the covariates did not converge in {_STEPS} steps; leave out "
@@ -123,19 +132,20 @@ def logistic(columns: NDArray[np.float64], treated: NDArray[np.bool_], seed: int
     return Classifier(model, middle, spread)
 
 
-def boosting(columns: NDArray[np.float64], treated: NDArray[np.bool_], seed: int) -> Classifier:
+def boosting(columns: NDArray[np.float64], arm: Arm, seed: int) -> Classifier:
     """Gradient boosting of the log odds: trees of at most 3 decisions in a row, each moving them by a twentieth.
 
-    Leaves need 20 units. Of 1 to 300 trees as many as foretell best, by log loss, the arms of a third of these units from
-    those of the other two: few where covariates tell little, whatever the number of units.
+    Leaves need 20 units. Of 1 to 300 trees, of more than two arms for each of them, as many as foretell best, by log loss,
+    the arms of a third of these units from those of the other two: few where covariates tell little, whatever the number
+    of units.
     """
-    fold, loss = folds_of(treated.astype(np.intp), _PARTS, seed), np.zeros(_MOST_TREES)
+    fold, loss = folds_of(arm.astype(np.intp), _PARTS, seed), np.zeros(_MOST_TREES)
     for left_out in range(_PARTS):
         seen = fold != left_out
-        model = _boosted(_MOST_TREES, seed).fit(columns[seen], treated[seen])
-        own = np.arange(int((~seen).sum())), treated[~seen].astype(np.intp)
+        model = _boosted(_MOST_TREES, seed).fit(columns[seen], arm[seen])
+        own = np.arange(int((~seen).sum())), arm[~seen].astype(np.intp)
         loss -= [np.log(chance[own]).sum() for chance in model.staged_predict_proba(columns[~seen])]
-    model = _boosted(int(loss.argmin()) + 1, seed).fit(columns, treated)
+    model = _boosted(int(loss.argmin()) + 1, seed).fit(columns, arm)
     return Classifier(model, np.zeros(columns.shape[1]), np.ones(columns.shape[1]))
 
 
@@ -143,7 +153,7 @@ def _boosted(trees: int, seed: int) -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(max_iter=trees, random_state=seed % 2**32, **_BOOSTING)
 
 
-_LEARNERS: Final[Mapping[Method, Callable[[NDArray[np.float64], NDArray[np.bool_], int], Classifier]]] = {
+_LEARNERS: Final[Mapping[Method, Callable[[NDArray[np.float64], Arm, int], Classifier]]] = {
     "logistic": logistic,
     "boosting": boosting,
 }

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from bayesuplift.data.coding import Coding
 from bayesuplift.data.labels import segment_label
+from bayesuplift.data.propensity import columns_asked_for
 from bayesuplift.data.unit_table import coded_units
 from bayesuplift.data.units import Units
 from bayesuplift.dims import (
@@ -39,9 +40,6 @@ from bayesuplift.spec import ModelSpec
 
 SWEEPS: Final = "sweeps_per_draw"
 """Attribute of `sample_stats`: sweeps from one draw to the next."""
-
-PROPENSITY: Final = "propensity"
-"""Column of the table of new units that holds P(treatment | covariates), where the fit had one."""
 
 
 def sample(
@@ -168,7 +166,8 @@ def predicted_by_trees(
     posterior
         From a model of forests.
     units
-        A path or any dataframe with the covariates and segments of the fit; and `propensity` where the fit had one.
+        A path or any dataframe with the covariates and segments of the fit; and where it had a propensity the column
+        `propensity`, or of more than two arms one for each treatment, such as `propensity_offer` for the arm "offer".
     seed
         Seed of the draws of levels of segments that are new.
     unit
@@ -194,7 +193,7 @@ def predicted_by_trees(
         units,
         coding,
         unit=unit,
-        propensity=PROPENSITY if with_propensity else None,
+        propensity=columns_asked_for([str(arm) for arm in draws[ARM].to_numpy()[1:]]) if with_propensity else {},
         factors=[as_called(factor) for factor in factors],
     )
     check_fits(len(given.labels), kept.intercept.size * draws.sizes[ARM])
@@ -233,7 +232,7 @@ def _of_levels(
 
 
 def _inclusion(kept: ForestDraws, units: Units) -> dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]:
-    """Decisions of each draw by the covariate that they ask for; of the propensity, where it is there, apart."""
+    """Decisions of each draw by the covariate that they ask for; of each propensity, where it is there, apart."""
     count = len(units.coding.columns)
     prognostic = kept.prognostic.decisions_by_column(kept.prognostic_cuts.varying, len(kept.prognostic_cuts.number))
     effect = np.stack([one.decisions_by_column(kept.effect_cuts.varying, count) for one in kept.effects], axis=2)
@@ -241,6 +240,8 @@ def _inclusion(kept: ForestDraws, units: Units) -> dict[str, tuple[tuple[str, ..
         "prognostic_inclusion": ((CHAIN, DRAW, COVARIATE), prognostic[..., :count]),
         "effect_inclusion": ((CHAIN, DRAW, TREATMENT, COVARIATE), effect),
     }
-    if prognostic.shape[-1] > count:
-        return found | {"propensity_inclusion": ((CHAIN, DRAW), prognostic[..., count])}
+    if prognostic.shape[-1] == count + 1:
+        found["propensity_inclusion"] = ((CHAIN, DRAW), prognostic[..., count])
+    elif prognostic.shape[-1] > count:
+        found["propensity_inclusion"] = ((CHAIN, DRAW, TREATMENT), prognostic[..., count:])
     return found

@@ -42,8 +42,9 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
     rows
         A path to a CSV, TSV or Parquet file, or any dataframe that narwhals knows: one column a factor, levels compared as
         text, rows of the same segment counting once; or one column a covariate, and a factor.
-        For a fit with a propensity also a column `propensity`, P(treatment) in the segment, strictly between 0 and 1. Other
-        columns are not looked at.
+        For a fit with a propensity also a column `propensity`, P(treatment) in the segment or of the unit, strictly between
+        0 and 1; for one of more than two arms a column for each treatment, such as `propensity_offer` for the arm "offer".
+        Other columns are not looked at.
     seed
         Seed of the draws of what is new, from 0.
     unit
@@ -61,7 +62,7 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
         covariates were coded.
     ColumnNotFoundError, DataError
         A factor, a covariate or the propensity has no column, a value is missing, rows of one segment differ in their
-        propensity, or there is no row.
+        propensity, those of a unit add up to 1, or there is no row.
     ArgumentError
         A factor is called "propensity", too; segments are given a `unit`; or the draws of so many units would not fit.
     """

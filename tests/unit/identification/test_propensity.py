@@ -189,10 +189,6 @@ def test_new_units_have_the_mean_of_the_folds_models() -> None:
         found.predict(table.head(2).assign(channel=["Web", "Fax"]))
 
 
-def three_arms(table: pd.DataFrame) -> Experiment:
-    return experiment(table.assign(arm=np.where(np.arange(len(table)) % 3 == 0, "other", table["arm"])))
-
-
 def rare(table: pd.DataFrame, units: int) -> Experiment:
     return experiment(table.assign(arm=np.where(np.arange(len(table)) < units, "offer", "none")))
 
@@ -200,7 +196,6 @@ def rare(table: pd.DataFrame, units: int) -> Experiment:
 @pytest.mark.parametrize(
     ("make", "options", "kind", "said"),
     [
-        (three_arms, {}, ArgumentError, r"there are 3 \(none, offer, other\)"),
         (experiment, {"method": "boost"}, ArgumentError, "known: logistic, boosting. Did you mean 'boosting'"),
         (experiment, {"folds": 1}, ArgumentError, "folds = 1"),
         (experiment, {"seed": -1}, ArgumentError, "seed = -1"),
