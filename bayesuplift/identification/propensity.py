@@ -160,7 +160,7 @@ def propensity(experiment: Experiment, *, seed: int, method: Method = "logistic"
     Chernozhukov, V. et al. (2018), Double/debiased machine learning for treatment and structural parameters, The
     Econometrics Journal 21(1), definition 3.1, for cross-fitting. Crump, R. et al. (2009), Dealing with limited overlap in
     estimation of average treatment effects, Biometrika 96(1), for what estimates near 0 and 1 cost. Imbens, G. (2000), The
-    role of the propensity score in estimating dose-response functions, Biometrika 87(3), section 2, for that of several
+    role of the propensity score in estimating dose-response functions, Biometrika 87(3), for that of several
     treatments. Hand, D. and Till, R. (2001), A simple generalisation of the area under the ROC curve for multiple class
     classification problems, Machine Learning 45(2), equation 7, for the AUC of several arms.
     """

@@ -27,7 +27,7 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
     mu and every t_a are sums of trees, each with a prior of its own, Hahn, Murray and Carvalho (2020), Bayesian regression
     tree models for causal inference, Bayesian Analysis 15(3), equation 3; c codes the treatments, and p is the propensity:
     among the covariates of mu, and not of t; of several treatments one for each, Imbens (2000), The role of the propensity
-    score in estimating dose-response functions, Biometrika 87(3), section 2. Every factor of the segments is a term of its
+    score in estimating dose-response functions, Biometrika 87(3). Every factor of the segments is a term of its
     own.
 
     Raises
