@@ -55,7 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 # Whole files go to one process each (`--dist loadfile`), since tests of a file share what they compiled. Those that
-# compile most go first, so that no process is left alone with one of them at the end; two files that share fits are one.
+# compile most go first, so that no process is left alone with one of them at the end; two files that share fits, or what
+# they compiled, are one.
 _FIRST = (
     "tests/contracts/test_posteriors.py",
     "tests/twins/test_reference.py",
@@ -67,7 +68,10 @@ _FIRST = (
     "tests/interface/test_readme.py",
     "tests/twins/test_log_density.py",
 )
-_TOGETHER = {"tests/twins/test_reference.py": "tests/contracts/test_posteriors.py"}
+_TOGETHER = {
+    "tests/twins/test_reference.py": "tests/contracts/test_posteriors.py",
+    "tests/unit/models/test_forest_doses.py": "tests/unit/models/test_forest_refusals.py",
+}
 
 
 def _turn(item: pytest.Item) -> int:

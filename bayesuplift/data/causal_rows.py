@@ -34,6 +34,10 @@ class CausalRows:
     within_degrees, within_squares
         Where rows are means of `weight` units each: units less rows, and the sum of squares of units about the row's
         mean. The noise is then learned from the units, and cells of identical rows stand for them exactly.
+    groups
+        (n,) of each term of groups: position of each row's level, from 0.
+    doses
+        (arm,): dose of each arm, all different; None where arms are no doses of one treatment.
     """
 
     outcome: Array
@@ -45,6 +49,7 @@ class CausalRows:
     within_degrees: float = 0.0
     within_squares: float = 0.0
     groups: tuple[NDArray[np.intp], ...] = ()
+    doses: Array | None = None
 
     def __post_init__(self) -> None:
         n = len(np.atleast_1d(self.outcome))
@@ -56,6 +61,8 @@ class CausalRows:
         if not self.arm.size or (np.bincount(self.arm) == 0).any() or not self.arm.max():
             raise ArgumentError("arms must count from 0, the control, with rows of each of at least two")
         object.__setattr__(self, "groups", tuple(_positions("groups", one, n) for one in self.groups))
+        if self.doses is not None:
+            object.__setattr__(self, "doses", _doses(self.doses, int(self.arm.max()) + 1))
         if self.weight is not None and (self.weight <= 0.0).any():
             raise ArgumentError("a weight is 0 or negative; drop these rows, or give weights above 0")
         if self.binary and (not np.isin(self.outcome, (0.0, 1.0)).all() or self.weight is not None):
@@ -72,6 +79,13 @@ def _checked(name: str, value: Any, n: int, dimensions: int) -> Array:
         raise ArgumentError(f"{name} has shape {found.shape}; expected {(n,) if dimensions == 1 else (n, 'columns')}")
     if not np.isfinite(found).all():
         raise ArgumentError(f"{name} holds missing or infinite values; fill or drop these rows first")
+    return found
+
+
+def _doses(value: Any, arms: int) -> Array:
+    found = np.ascontiguousarray(value, dtype=np.float64)
+    if found.shape != (arms,) or not np.isfinite(found).all() or len(np.unique(found)) < arms:
+        raise ArgumentError(f"doses = {found}; give a finite number for each of {arms} arms, all different")
     return found
 
 

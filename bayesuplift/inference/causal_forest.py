@@ -78,7 +78,8 @@ def sample(
     dict
         The groups `posterior`: `mean_outcome` (float32), `average_effect` over the units, `sd` of the noise where the
         outcome is not binary, how many decisions of each draw's trees ask for each covariate, what levels of segments add,
-        and the scales of these; `sample_stats`; `forests`, which `predicted_by_trees` reads; and `position`.
+        and the scales of these, of effects by treatment, or per unit of dose where arms are doses; `sample_stats`;
+        `forests`, which `predicted_by_trees` reads; and `position`.
     """
     rows = spec.program(units, prior=prior)
     every = one_in(chains, draws, {UNIT: len(rows.outcome), ARM: len(units.design.arms)})
@@ -91,7 +92,7 @@ def sample(
         thin = every
         while True:
             kept = sampler.draw(draws // every, thin=thin, progress=bar.update)
-            posterior = _posterior(kept, units)
+            posterior = _posterior(kept, units, prior)
             whole = kept.shape[1] == draws // every
             if not whole or thin == every * 2 ** (rounds - 1) or _trusted(posterior):
                 break
@@ -117,19 +118,21 @@ def _trusted(posterior: xr.Dataset) -> bool:
     return all(check.passed for check in diagnose(xr.DataTree.from_dict({POSTERIOR: posterior})))
 
 
-def _posterior(kept: ForestDraws, units: Units) -> xr.Dataset:
+def _posterior(kept: ForestDraws, units: Units, prior: ForestPrior) -> xr.Dataset:
     """The group `posterior` of draws that were kept at the units."""
     assert kept.at_rows is not None
+    # one effect for all doses has no treatment to be called by
+    of_effects = () if prior.coding == "dose" else (TREATMENT,)
     means = kept.by_arm(kept.at_rows)
     average = means.mean(axis=2, dtype=np.float64)
-    of_terms, coords = _terms(kept, units) if kept.groups else ({}, {})
+    of_terms, coords = _terms(kept, units, of_effects) if kept.groups else ({}, {})
     return xr.Dataset(
         {
             MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), means),
             "average_effect": ((CHAIN, DRAW, TREATMENT), average[..., 1:] - average[..., :1]),
             **({} if kept.binary else {"sd": ((CHAIN, DRAW), kept.sigma)}),
             **of_terms,
-            **_inclusion(kept, units),
+            **_inclusion(kept, units, of_effects),
         },
         coords={
             CHAIN: np.arange(kept.shape[0]),
@@ -142,14 +145,14 @@ def _posterior(kept: ForestDraws, units: Units) -> xr.Dataset:
     )
 
 
-def _terms(kept: ForestDraws, units: Units) -> tuple[dict[str, Any], dict[str, Any]]:
+def _terms(kept: ForestDraws, units: Units, of_effects: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Variables of the terms of segments, and their coordinates: a level is called "channel=Phone"."""
     values = np.concatenate([one.values for one in kept.groups], axis=2)
     scales = np.stack([one.scales for one in kept.groups], axis=2)
     names = [segment_label({factor: level}) for factor, (levels, _) in units.levels.items() for level in levels]
     found = {
         "prognostic_level": ((CHAIN, DRAW, LEVEL), values[..., 0]),
-        "effect_level": ((CHAIN, DRAW, LEVEL, TREATMENT), values[..., 1:]),
+        "effect_level": ((CHAIN, DRAW, LEVEL, *of_effects), values[..., 1:] if of_effects else values[..., 1]),
         "prognostic_scale": ((CHAIN, DRAW, TERM), scales[..., 0]),
         "effect_scale": ((CHAIN, DRAW, TERM), scales[..., 1]),
     }
@@ -217,9 +220,10 @@ def _of_levels(
     """What the level of each row adds, (chain, draw, row, 1 + A); of one that is new, drawn from its term's population."""
     known = {str(name): place for place, name in enumerate(draws[LEVEL].to_numpy())}
     names, place = np.unique(column.astype(str), return_inverse=True)
-    shape = (draws.sizes[CHAIN], draws.sizes[DRAW], len(names), 1 + draws.sizes[TREATMENT])
-    found = np.empty(shape, dtype=np.float32)
     own, effect = draws["prognostic_level"].to_numpy(), draws["effect_level"].to_numpy()
+    effect = effect.reshape(*own.shape, -1)  # of doses there is one for all arms
+    shape = (*own.shape[:2], len(names), 1 + effect.shape[-1])
+    found = np.empty(shape, dtype=np.float32)
     scales = [draws[name].sel({TERM: factor}).to_numpy() for name in ("prognostic_scale", "effect_scale")]
     for k, name in enumerate(names):
         seen = known.get(segment_label({factor: name}))
@@ -231,14 +235,16 @@ def _of_levels(
     return found[:, :, place]
 
 
-def _inclusion(kept: ForestDraws, units: Units) -> dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]:
+def _inclusion(
+    kept: ForestDraws, units: Units, of_effects: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]:
     """Decisions of each draw by the covariate that they ask for; of each propensity, where it is there, apart."""
     count = len(units.coding.columns)
     prognostic = kept.prognostic.decisions_by_column(kept.prognostic_cuts.varying, len(kept.prognostic_cuts.number))
     effect = np.stack([one.decisions_by_column(kept.effect_cuts.varying, count) for one in kept.effects], axis=2)
     found: dict[str, tuple[tuple[str, ...], NDArray[np.int64]]] = {
         "prognostic_inclusion": ((CHAIN, DRAW, COVARIATE), prognostic[..., :count]),
-        "effect_inclusion": ((CHAIN, DRAW, TREATMENT, COVARIATE), effect),
+        "effect_inclusion": ((CHAIN, DRAW, *of_effects, COVARIATE), effect if of_effects else effect[:, :, 0]),
     }
     if prognostic.shape[-1] == count + 1:
         found["propensity_inclusion"] = ((CHAIN, DRAW), prognostic[..., count])

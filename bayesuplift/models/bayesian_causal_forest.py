@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesuplift.data.causal_rows import CausalRows
+from bayesuplift.data.doses import doses_of
 from bayesuplift.errors import ArgumentError
 from bayesuplift.priors import ForestPrior
 from bayesuplift.spec import register
@@ -27,13 +28,15 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
     mu and every t_a are sums of trees, each with a prior of its own, Hahn, Murray and Carvalho (2020), Bayesian regression
     tree models for causal inference, Bayesian Analysis 15(3), equation 3; c codes the treatments, and p is the propensity:
     among the covariates of mu, and not of t; of several treatments one for each, Imbens (2000), The role of the propensity
-    score in estimating dose-response functions, Biometrika 87(3). Every factor of the segments is a term of its
-    own.
+    score in estimating dose-response functions, Biometrika 87(3). Every factor of the segments is a term of its own. Where
+    arms are doses of one treatment, coding "dose", all share one a: c is the dose of the unit's arm less the control's, and
+    the effect is that of a unit of dose.
 
     Raises
     ------
     ArgumentError
-        Units were not assigned at random and have no propensity.
+        Units were not assigned at random and have no propensity; or arms are coded by dose, and their labels are not
+        different finite numbers.
     """
     experiment = units.experiment
     prognostic = units.columns
@@ -53,4 +56,5 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
         moderators=units.columns,
         binary=units.kind == "binary",
         groups=tuple(position for _, position in units.levels.values()) if prior.segments else (),
+        doses=doses_of(units.design.arms) if prior.coding == "dose" else None,
     )

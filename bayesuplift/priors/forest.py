@@ -13,7 +13,7 @@ from bayesuplift.priors.common import LEAST, check_numbers, shown
 if TYPE_CHECKING:  # units know tables, and a sampler that knows its prior needs none
     from bayesuplift.data.units import Units
 
-EffectCoding = Literal["treated", "centred", "halves"]
+EffectCoding = Literal["treated", "centred", "halves", "dose"]
 
 _SHARES: Final = {
     "prognostic_sd": 2.0,
@@ -94,7 +94,9 @@ class ForestPrior:
         Standard deviation of the prognostic forest at a unit, outcome units; where it is learned, the root of the mean of
         its square.
     average_sd
-        Standard deviation of the prior of each effect apart from its forest, about 0, outcome units.
+        Standard deviation of the prior of each effect apart from its forest, about 0, outcome units. Where arms are
+        doses this, effect_sd and segment_effect_sd are of the effect of the largest distance of a dose from the control's:
+        per unit of dose they are divided by that distance, so that defaults and draws do not depend on the unit of dose.
     effect_sd
         The same of an effect's forest; where it is learned it stays below twice this. Trees of a single leaf, most of them
         under this prior, move all units together.
@@ -111,7 +113,9 @@ class ForestPrior:
         effects' leaves cut off at 4 times what is stated.
     coding
         What multiplies an effect: 1 for units of its arm and 0 for others ("treated"), the same less the arm's share
-        ("centred"), or, of two arms, 1/2 and -1/2 ("halves").
+        ("centred"), or, of two arms, 1/2 and -1/2 ("halves"). "dose" takes arms for doses of one treatment, whose labels
+        are different numbers: all share one effect, per unit of dose, times the dose of the arm less the control's. That
+        takes effects to be proportional to dose; where they need not be, "treated" gives each dose its own.
     expanded
         Whether every effect's forest has a scale of its own, Normal(0, 1) (parameter expansion).
     most_cuts
@@ -165,6 +169,7 @@ class ForestPrior:
             + ("" if self.noise_sd is None else f"noise sd above {shown(self.noise_sd)} with probability 0.1; ")
             + (terms if self.segments else "")
             + f"coding {self.coding}"
+            + (", effects those of the largest distance of a dose from the control's" if self.coding == "dose" else "")
         )
 
     def resolved(self, units: "Units") -> Self:

@@ -41,6 +41,8 @@ class GroupDraws:
 class ForestDraws:
     """Draws of mu(x) = intercept + forest(x) and tau_a(x) = average_a + scale_a forest_a(x), in the outcome's units.
 
+    There is a tau for every treatment, A = arms less one; or one for all arms, A = 1, per unit of dose.
+
     The mean outcome under arm k is mu(x) + sum_a coding[k, a] tau_a(x), and what groups add to these; of a binary outcome
     they are those of the normal value behind it, and the mean outcome is the normal distribution function of that sum.
 
@@ -51,7 +53,7 @@ class ForestDraws:
     average, scale, effect_sd
         (chain, draw, A); the last, as prognostic_sd, of the forest at a unit under the trees' prior.
     prognostic, effects
-        The trees, with leaves in the outcome's units; of effects one forest a treatment.
+        The trees, with leaves in the outcome's units; of effects A forests.
     prognostic_cuts, effect_cuts
         Where the covariates may be cut.
     coding

@@ -62,28 +62,29 @@ class Layout:
 def of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Piece:
     """Return the first so many draws of a chain."""
     resolved, levels = layout.resolved, layout.levels
-    spread = resolved.spread
+    treatments = resolved.coding.shape[1]
+    # what was sampled are effects of the largest distance between doses: told per unit of dose
+    own = np.array([resolved.spread, *[resolved.spread / resolved.reach] * treatments])
 
     def its(values: Any, dtype: type = np.float64) -> NDArray:
         return np.asarray(values)[chain, :count].astype(dtype)
 
-    treatments = resolved.coding.shape[1]
     coefficients = its(drawn.coefficients)
-    coefficients[:, : 1 + treatments] *= spread  # the scales have no unit
+    coefficients[:, : 1 + treatments] *= own  # the scales have no unit
     coefficients[:, 0] += resolved.location
-    sigma = spread / np.sqrt(its(drawn.precision))
-    sds = spread * np.sqrt(np.repeat(layout.trees, [1, treatments]) / its(drawn.leaf_precision))
+    sigma = resolved.spread / np.sqrt(its(drawn.precision))
+    sds = own * np.sqrt(np.repeat(layout.trees, [1, treatments]) / its(drawn.leaf_precision))
     rows = None
     if not isinstance(drawn.rows, tuple):
-        rows = np.moveaxis(its(drawn.rows, np.float32)[:, :, : layout.n], 1, 2) * np.float32(spread)
+        rows = np.moveaxis(its(drawn.rows, np.float32)[:, :, : layout.n], 1, 2) * own.astype(np.float32)
         rows[..., 0] += np.float32(resolved.location)
     terms = []
     if levels:
-        values, scales = its(drawn.levels[0]) * spread, its(drawn.levels[1]) * spread
+        values, scales = its(drawn.levels[0]) * own, its(drawn.levels[1]) * own[:2]
         terms = [(values[:, term, :number], scales[:, term]) for term, number in enumerate(levels)]
     heaps = [drawn.prognostic, *(gibbs.Heaps(*(one[:, :, a] for one in drawn.effect)) for a in range(treatments))]
     return Piece(
-        forests=tuple(_forest(one, chain, count, spread) for one in heaps),
+        forests=tuple(_forest(one, chain, count, unit) for one, unit in zip(heaps, own, strict=True)),
         numbers=np.column_stack([sigma, its(drawn.acceptance), coefficients, sds]),
         levels=tuple(terms),
         rows=rows,
@@ -128,6 +129,6 @@ def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts]
     )
 
 
-def _forest(heaps: gibbs.Heaps, chain: int, count: int, spread: float) -> Forest:
+def _forest(heaps: gibbs.Heaps, chain: int, count: int, unit: float) -> Forest:
     variable, split, leaf = (np.asarray(one)[chain : chain + 1, :count] for one in heaps)
-    return pack(variable, split, leaf).times(np.float32(spread))
+    return pack(variable, split, leaf).times(np.float32(unit))

@@ -40,7 +40,7 @@ def planted(
     """Return the data, with rows that are none at the end, and the forests, their trees all one leaf of value 0."""
     n = len(rows.outcome)
     padding = padded(n) - n
-    coding = np.pad(resolved.coding[rows.arm].T, ((0, 0), (0, padding)))
+    coding = np.pad((resolved.coding / resolved.reach)[rows.arm].T, ((0, 0), (0, padding)))
     standardised = rows.outcome if rows.binary else (rows.outcome - resolved.location) / resolved.spread
     outcome = np.pad(standardised, (0, padding))
     weight = np.pad(np.ones(n) if rows.weight is None else rows.weight, (0, padding))

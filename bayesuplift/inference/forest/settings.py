@@ -9,7 +9,7 @@ from scipy.stats import chi2, norm
 
 from bayesuplift.data.causal_rows import CausalRows
 from bayesuplift.errors import ArgumentError, listed
-from bayesuplift.priors.forest import EffectCoding, ForestPrior
+from bayesuplift.priors.forest import ForestPrior
 
 _NOISE_DEGREES: Final = 3.0
 _NOISE_TAIL: Final = 0.1
@@ -29,7 +29,10 @@ class Resolved:
     location, spread
         What is sampled is (y - location) / spread.
     coding
-        (arm, treatment): what multiplies the effects of a row of each arm.
+        (arm, A): what multiplies the effects of a row of each arm: those of each treatment, or the one per unit of dose.
+    reach
+        Largest distance of a dose from the control's, for which the prior states effects; 1 where arms are no doses. What
+        is sampled are effects of so much, times `coding / reach`.
     intercept_sd, prognostic_sd, average_sd, effect_sd
         As the prior states them.
     noise_shape, noise_rate
@@ -41,6 +44,7 @@ class Resolved:
     location: float
     spread: float
     coding: NDArray[np.float64]
+    reach: float
     intercept_sd: float
     prognostic_sd: float
     average_sd: float
@@ -57,19 +61,21 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
     Raises
     ------
     ArgumentError
-        A number of the prior is left out.
+        A number of the prior is left out, or its coding does not fit the arms.
     """
     stated = {name: getattr(prior, name) for name in _NUMBERS if not (rows.binary and name == "noise_sd")}
     missing = [name for name, value in stated.items() if value is None]
     if missing:
         raise ArgumentError(f"the prior leaves out {listed(missing)}; resolve it for the data first")
     weight = np.ones(len(rows.outcome)) if rows.weight is None else rows.weight
-    coding = _coding(prior.coding, np.bincount(rows.arm, weight) / weight.sum())
+    coding = _coding(prior, rows, np.bincount(rows.arm, weight) / weight.sum())
+    reach = float(np.abs(coding).max()) if prior.coding == "dose" else 1.0
     if rows.binary:
         location = float(norm.ppf(stated["location"]))
         slope = float(norm.pdf(location))  # a small change of the value behind is the probability's over this
         scales = {name: stated[name] / slope for name in _SCALES}
-        return Resolved(location=location, spread=1.0, coding=coding, **scales, noise_shape=1.0, noise_rate=1.0)
+        noise = {"noise_shape": 1.0, "noise_rate": 1.0}
+        return Resolved(location=location, spread=1.0, coding=coding, reach=reach, **scales, **noise)
     mean = weight @ rows.outcome / weight.sum()
     spread = float(np.sqrt(weight @ (rows.outcome - mean) ** 2 / weight.sum()))
     tail = float(chi2.ppf(_NOISE_TAIL, _NOISE_DEGREES))
@@ -78,18 +84,23 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
         # only rounding depends on it: the prior is stated in the outcome's units
         spread=spread if spread > 0.0 else stated["noise_sd"],
         coding=coding,
+        reach=reach,
         **{name: stated[name] for name in _SCALES},
         noise_shape=_NOISE_DEGREES / 2.0,
         noise_rate=stated["noise_sd"] ** 2 * tail / 2.0,
     )
 
 
-def _coding(coding: EffectCoding, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What multiplies the effects of a row of each arm, (arm, treatment), the control first."""
+def _coding(prior: ForestPrior, rows: CausalRows, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What multiplies the effects of a row of each arm, (arm, A), the control first."""
+    if prior.coding == "dose":
+        if rows.doses is None:
+            raise ArgumentError("ForestPrior: coding = 'dose', and the rows lack doses; give the dose of every arm")
+        return (rows.doses - rows.doses[0])[:, None]
     own = np.eye(len(shares))[:, 1:]
-    if coding == "centred":
+    if prior.coding == "centred":
         return own - shares[1:]
-    if coding == "treated":
+    if prior.coding == "treated":
         return own
     if len(shares) > _TWO:
         raise ArgumentError(

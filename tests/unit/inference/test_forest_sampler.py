@@ -135,6 +135,28 @@ def drawn(rows: CausalRows, prior: ForestPrior) -> tuple[Any, Any]:
     return draws.at_rows[..., 1], draws.sigma
 
 
+def test_two_doses_are_a_treatment_in_units_of_dose() -> None:
+    rows, by_dose = world(), replace(PRIOR, coding="dose")
+    with jax_session():
+        expected = sampler(rows, "doses", PRIOR).draw(5)
+        found, larger, fewer = (
+            sampler(replace(rows, doses=np.array(doses)), "doses", by_dose).draw(5)
+            for doses in ([0.0, 1.0], [2.0, 7.0], [5.0, 0.0])
+        )
+    np.testing.assert_array_equal(found.at_rows, expected.at_rows)
+    np.testing.assert_array_equal(found.effect_sd, expected.effect_sd)
+    assert larger.at_rows is not None
+    assert expected.at_rows is not None
+    np.testing.assert_array_equal(larger.coding, [[0.0], [5.0]])
+    np.testing.assert_array_equal(fewer.coding, [[0.0], [-5.0]])
+    # rounding of float32, in one product
+    np.testing.assert_allclose(5.0 * larger.at_rows[..., 1], expected.at_rows[..., 1], rtol=1e-6)
+    np.testing.assert_allclose(5.0 * larger.average, expected.average, rtol=1e-12)
+    np.testing.assert_allclose(larger.by_arm(larger.at_rows), expected.by_arm(expected.at_rows), rtol=1e-6)
+    again = larger.at(rows.prognostic, rows.moderators)
+    np.testing.assert_allclose(5.0 * again[..., 1], expected.at_rows[..., 1], atol=2e-5)
+
+
 def test_rows_that_are_none_leave_no_trace(finished: Any) -> None:
     run, _ = finished
     states = run.states
@@ -219,6 +241,9 @@ def test_another_version_of_the_kernel_is_refused(found: str) -> None:
         ({"moderators": np.ones(N)}, "moderators has shape"),
         ({"prognostic": np.ones((3, 2))}, "prognostic has shape"),
         ({"within_degrees": -1.0}, "within_degrees = -1.0"),
+        ({"doses": np.array([0.0, 1.0, 2.0])}, "each of 2 arms"),
+        ({"doses": np.array([0.0, np.inf])}, "a finite number"),
+        ({"doses": np.array([3.0, 3.0])}, "all different"),
     ],
 )
 def test_rows_that_cannot_be_sampled_are_refused(changes: dict[str, Any], said: str) -> None:
@@ -229,6 +254,11 @@ def test_rows_that_cannot_be_sampled_are_refused(changes: dict[str, Any], said: 
 def test_a_prior_that_leaves_numbers_out_is_refused() -> None:
     with pytest.raises(ArgumentError, match="leaves out effect_sd, noise_sd"):
         sampler(world(), "left out", replace(PRIOR, effect_sd=None, noise_sd=None))
+
+
+def test_doses_that_are_not_given_are_asked_for() -> None:
+    with pytest.raises(ArgumentError, match="the rows lack doses"):
+        sampler(world(), "no doses", replace(PRIOR, coding="dose"))
 
 
 def test_moderators_that_do_not_vary_are_refused() -> None:

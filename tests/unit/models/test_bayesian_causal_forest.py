@@ -14,7 +14,7 @@ from scipy.stats import norm
 import bayesuplift as bu
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.data.units import Units
-from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError, PosteriorError
+from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError, DataWarning, PosteriorError
 from bayesuplift.inference import fit as inference_fit
 from bayesuplift.inference import thinning
 from bayesuplift.priors import ForestPrior, ForestShape
@@ -206,6 +206,49 @@ def test_stored_trees_give_the_rates_of_the_fit(tmp_path: Path) -> None:
     there = bu.predict(bu.load(tmp_path / "visits.nc"), table, seed=1)["posterior"]["mean_outcome"]
     seen = tree["posterior"]["mean_outcome"].isel(unit=slice(4))
     np.testing.assert_allclose(there.to_numpy(), seen.to_numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("dose", [1, 5])
+def test_two_doses_are_a_treatment_and_its_effects_those_of_one_dose_times_it(dose: int) -> None:
+    """The prior's scales of effects are those of the larger dose: draws differ by rounding of float32 alone, if at all."""
+    table, seen = world()[0], fitted()
+    roles: dict[str, Any] = {"propensity": "propensity", "assignment": "observational"}
+    given = bu.read_experiment(
+        table.assign(arm=np.where(table["arm"] == "offer", dose, 0)),
+        arm="arm",
+        control=0,
+        outcome="spend",
+        kind="continuous",
+        covariates=COVARIATES,
+        segments=["channel"],
+        unit="customer",
+        **roles,
+    )
+    prior = replace(SMALL, coding="dose")
+    tree = bu.fit("bayesian_causal_forest", given, seed=seed_of("forest"), prior=prior, **LENGTH)
+    found, expected = tree["posterior"].to_dataset(), seen["posterior"].to_dataset().isel(treatment=0)
+    rounding = 0.0 if dose == 1 else 2e-6
+    for name in ("mean_outcome", "sd", "prognostic_level", "prognostic_scale", "prognostic_inclusion"):
+        np.testing.assert_allclose(found[name].to_numpy(), expected[name].to_numpy(), rtol=rounding, err_msg=name)
+    assert found["effect_level"].dims == ("chain", "draw", "level")
+    for name in ("effect_level", "effect_scale"):
+        np.testing.assert_allclose(dose * found[name].to_numpy(), expected[name].to_numpy(), rtol=1e-12, err_msg=name)
+    np.testing.assert_array_equal(found["effect_inclusion"], expected["effect_inclusion"])
+    # of units to come, too, and of a level that is new
+    new = table.head(4).assign(channel=["Multi", "Fax", "Phone", "Fax"])
+    with pytest.warns(DataWarning, match="Fax"):
+        here, there = (bu.predict(one, new, seed=1)["posterior"]["mean_outcome"] for one in (tree, seen))
+    np.testing.assert_allclose(here.to_numpy(), there.to_numpy(), rtol=5.0 * rounding)
+
+
+def test_two_doses_are_a_treatment_of_a_rate_as_well() -> None:
+    given, short = visits()[0], LENGTH | {"draws": 10, "warmup": 10}
+    treated, doses = (
+        bu.fit("bayesian_causal_forest", given, seed=3, prior=replace(SMALL, coding=coding), **short)
+        for coding in ("treated", "dose")
+    )
+    for name in ("mean_outcome", "average_effect"):
+        np.testing.assert_array_equal(doses["posterior"][name], treated["posterior"][name])
 
 
 def test_a_decision_is_made_on_units() -> None:
