@@ -145,10 +145,10 @@ def depths(found: Mapping[str, Mapping[str, Lines]]) -> str:
 
 
 def times(found: Mapping[str, Mapping[str, Lines]]) -> str:
-    """A row a world: seconds of ours and of stochtree, from a process's start or of the fit alone, and their ratios."""
+    """A row a timed world: seconds of ours and of stochtree, from a process's start or of the fit alone, and their ratios."""
     rows = []
     for name, by_name in found.items():
-        if OURS not in by_name:
+        if all("total" not in line for line in by_name.get(OURS, {}).values()):
             continue
         ours, one, two = (by_name.get(key, {}) for key in (OURS, STOCHTREE, "stochtree, two processes"))
         shown = [seconds(by_name.get(EMPTY, {}), "total"), seconds(ours, "total"), seconds(ours, "warm")]
