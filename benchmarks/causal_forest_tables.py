@@ -145,7 +145,7 @@ def depths(found: Mapping[str, Mapping[str, Lines]]) -> str:
 
 
 def times(found: Mapping[str, Mapping[str, Lines]]) -> str:
-    """A row a timed world: seconds of ours and of stochtree, from a process's start or of the fit alone, and their ratios."""
+    """A row a timed world: seconds of ours and stochtree, from a process's start or of the fit alone, and their ratios."""
     rows = []
     for name, by_name in found.items():
         if all("total" not in line for line in by_name.get(OURS, {}).values()):
