@@ -52,8 +52,10 @@ def opening(lines: list[Mapping[str, Any]]) -> str:
     named = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
     said = f"Run on {when} by `make bench-forests`: Python {platform.python_version()}, {named}."
     if loads:
-        alone = f"{len(loads):,} of {len(lines):,} runs had the machine to themselves, and only they were timed"
-        said += f" {alone}; load average before them {min(loads):.1f} to {max(loads):.1f}, the run before included."
+        said += (
+            f" {len(loads):,} of {len(lines):,} runs were timed, alone on the machine; load average before them "
+            f"{min(loads):.1f} to {max(loads):.1f}, the run before included."
+        )
     return said
 
 

@@ -17,7 +17,7 @@ from bayesuplift.data.design import Design
 from bayesuplift.data.frames import open_frame, require_columns
 from bayesuplift.data.grid import check_covariate
 from bayesuplift.data.labels import is_missing, label, names_of
-from bayesuplift.data.propensity import check_rest
+from bayesuplift.data.propensity import check_propensity
 from bayesuplift.data.validation import check_kind
 from bayesuplift.dims import Kind
 from bayesuplift.errors import ArgumentError, DataError, FactorNotFoundError, did_you_mean, listed
@@ -90,7 +90,7 @@ class Experiment:
         if self.unit is not None and len(pd.unique(self.unit)) < len(self):
             raise DataError("a unit comes twice; expected one row a unit.")
         if self.propensity is not None:
-            _check_propensity(self.propensity, self.design, len(self))
+            check_propensity(self.propensity, self.design, len(self))
 
     def __len__(self) -> int:
         """Number of units."""
@@ -266,30 +266,3 @@ def _check_outcome(outcome: NDArray[np.float64], kind: Kind, name: str) -> None:
             f"the outcome '{name}' is not valid for the kind '{kind}' in {int((~valid).sum()):,} of {len(outcome):,} "
             f"rows, first in data row {first + 1} ({outcome[first]:g})."
         )
-
-
-def _check_propensity(propensity: NDArray[np.float64], design: Design, units: int) -> None:
-    names = design.treatments
-    if len(names) > 1 and propensity.ndim == 1:
-        raise ArgumentError(
-            f"a propensity is given, and there are {len(design.arms)} arms; one number a unit says P(treatment) of two "
-            f"arms only. Give one for each treatment: with_propensity of (unit, treatment), in the order {listed(names)}, "
-            f"or read_experiment(..., propensity={{{names[0]!r}: 'its column', ...}}); or read the two arms that are "
-            f"compared."
-        )
-    if len(names) > 1 and propensity.shape != (units, len(names)):
-        raise DataError(
-            f"the propensity has the shape {propensity.shape}; expected {(units, len(names))}: P(arm | covariates) of each "
-            f"unit and of each of {listed(names)}, in this order. That of the control, '{design.control}', is what is left."
-        )
-    for name, p in zip(names, propensity.reshape(units, -1).T, strict=True):
-        at_fault = ~((p > 0) & (p < 1))
-        if at_fault.any():
-            first = int(np.flatnonzero(at_fault)[0])
-            of = f" of '{name}'" if len(names) > 1 else ""
-            raise DataError(
-                f"the propensity{of} is not strictly between 0 and 1 in {int(at_fault.sum()):,} of {units:,} rows, first "
-                f"in data row {first + 1} ({p[first]:g}). Such units have no counterpart: trim them first."
-            )
-    if len(names) > 1:
-        check_rest(propensity)

@@ -57,6 +57,42 @@ def in_order(propensity: str | Mapping[Any, str] | None, design: Design) -> list
     return [found[name] for name in design.treatments]
 
 
+def check_propensity(propensity: NDArray[np.float64], design: Design, units: int) -> None:
+    """Refuse what is no propensity (unit,) of two arms, or (unit, treatment) of more.
+
+    Raises
+    ------
+    ArgumentError
+        There are more than two arms, and one number a unit.
+    DataError
+        Its shape is another, a number is not strictly between 0 and 1, or those of a unit add up to 1.
+    """
+    names = design.treatments
+    if len(names) > 1 and propensity.ndim == 1:
+        raise ArgumentError(
+            f"a propensity is given, and there are {len(design.arms)} arms; one number a unit says P(treatment) of two "
+            f"arms only. Give one for each treatment: with_propensity of (unit, treatment), in the order {listed(names)}, "
+            f"or read_experiment(..., propensity={{{names[0]!r}: 'its column', ...}}); or read the two arms that are "
+            f"compared."
+        )
+    if len(names) > 1 and propensity.shape != (units, len(names)):
+        raise DataError(
+            f"the propensity has the shape {propensity.shape}; expected {(units, len(names))}: P(arm | covariates) of each "
+            f"unit and of each of {listed(names)}, in this order. That of the control, '{design.control}', is what is left."
+        )
+    for name, p in zip(names, propensity.reshape(units, -1).T, strict=True):
+        at_fault = ~((p > 0) & (p < 1))
+        if at_fault.any():
+            first = int(np.flatnonzero(at_fault)[0])
+            of = f" of '{name}'" if len(names) > 1 else ""
+            raise DataError(
+                f"the propensity{of} is not strictly between 0 and 1 in {int(at_fault.sum()):,} of {units:,} rows, first "
+                f"in data row {first + 1} ({p[first]:g}). {_ADVICE}"
+            )
+    if len(names) > 1:
+        check_rest(propensity)
+
+
 def check_rest(p: NDArray[np.float64]) -> None:
     """Refuse propensities (unit, treatment) that leave nothing to the control.
 

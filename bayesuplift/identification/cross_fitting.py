@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 from bayesuplift.errors import NumericalError
 
 Method = Literal["logistic", "boosting"]
-Arm = NDArray[np.intp] | NDArray[np.bool_]
 
 _STEPS: Final = 100
 _MOST_TREES: Final = 300
@@ -74,7 +73,7 @@ def folds_of(arm: NDArray[np.intp], folds: int, seed: int) -> NDArray[np.intp]:
 
 
 def cross_fitted(
-    columns: NDArray[np.float64], arm: Arm, fold: NDArray[np.intp], *, method: Method, seed: int
+    columns: NDArray[np.float64], arm: NDArray[np.intp], fold: NDArray[np.intp], *, method: Method, seed: int
 ) -> tuple[NDArray[np.float64], tuple[Classifier, ...]]:
     """P(treated) (unit,), each from the model fitted on the other folds; and these models, by the fold that they left out.
 
@@ -85,7 +84,7 @@ def cross_fitted(
     columns
         Coded covariates (unit, column).
     arm
-        Position (unit,) of each unit's arm, 0 of the control; of two arms also whether it was treated.
+        Position (unit,) of each unit's arm, 0 of the control.
     fold
         Fold (unit,) of each, from 0; what is not in a fold has units of every arm.
     method
@@ -109,7 +108,7 @@ def cross_fitted(
     return found[:, 0] if found.shape[1] == 1 else found, tuple(models)
 
 
-def logistic(columns: NDArray[np.float64], arm: Arm, seed: int) -> Classifier:  # noqa: ARG001 -- one call for every kind
+def logistic(columns: NDArray[np.float64], arm: NDArray[np.intp], seed: int) -> Classifier:  # noqa: ARG001 -- one call for every kind
     """The mode of a logistic regression with Normal(0, 1) slopes of the standardised columns, and a flat intercept.
 
     Of more than two arms each has slopes of its own, the control too: P(arm = k) is in proportion to exp(a_k + x' b_k),
@@ -132,18 +131,18 @@ def logistic(columns: NDArray[np.float64], arm: Arm, seed: int) -> Classifier:  
     return Classifier(model, middle, spread)
 
 
-def boosting(columns: NDArray[np.float64], arm: Arm, seed: int) -> Classifier:
+def boosting(columns: NDArray[np.float64], arm: NDArray[np.intp], seed: int) -> Classifier:
     """Gradient boosting of the log odds: trees of at most 3 decisions in a row, each moving them by a twentieth.
 
     Leaves need 20 units. Of 1 to 300 trees, of more than two arms for each of them, as many as foretell best, by log loss,
     the arms of a third of these units from those of the other two: few where covariates tell little, whatever the number
     of units.
     """
-    fold, loss = folds_of(arm.astype(np.intp), _PARTS, seed), np.zeros(_MOST_TREES)
+    fold, loss = folds_of(arm, _PARTS, seed), np.zeros(_MOST_TREES)
     for left_out in range(_PARTS):
         seen = fold != left_out
         model = _boosted(_MOST_TREES, seed).fit(columns[seen], arm[seen])
-        own = np.arange(int((~seen).sum())), arm[~seen].astype(np.intp)
+        own = np.arange(int((~seen).sum())), arm[~seen]
         loss -= [np.log(chance[own]).sum() for chance in model.staged_predict_proba(columns[~seen])]
     model = _boosted(int(loss.argmin()) + 1, seed).fit(columns, arm)
     return Classifier(model, np.zeros(columns.shape[1]), np.ones(columns.shape[1]))
@@ -153,7 +152,7 @@ def _boosted(trees: int, seed: int) -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(max_iter=trees, random_state=seed % 2**32, **_BOOSTING)
 
 
-_LEARNERS: Final[Mapping[Method, Callable[[NDArray[np.float64], Arm, int], Classifier]]] = {
+_LEARNERS: Final[Mapping[Method, Callable[[NDArray[np.float64], NDArray[np.intp], int], Classifier]]] = {
     "logistic": logistic,
     "boosting": boosting,
 }

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesuplift.data.causal_rows import CausalRows
-from bayesuplift.data.doses import doses_of
 from bayesuplift.errors import ArgumentError
 from bayesuplift.priors import ForestPrior
+from bayesuplift.priors.doses import doses_of
 from bayesuplift.spec import register
 
 if TYPE_CHECKING:  # units know tables, and a program needs none

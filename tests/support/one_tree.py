@@ -14,6 +14,9 @@ LEVELS, BASE, POWER = 3, 0.7, 1.0
 NOISE, LEAF_SD = 1.0, 0.8
 ROWS_OF_A_KIND = 4
 
+QUANTITIES = ("leaves", "leaves^2", "asks the second", "first kind", "last kind")
+"""Of a tree: how many leaves it has, whether it asks the second covariate first, and its values for two kinds of rows."""
+
 Kind = np.ndarray
 """Kinds of rows, (kind,), as a mask: the covariates have 4 and 2 values, crossed."""
 
@@ -52,7 +55,7 @@ def trees(kinds: Kind, depth: int, base: float) -> Iterator[tuple[float, list[Ki
 def exactly(y: np.ndarray, base: float = BASE) -> Mapping[str, float]:
     """Posterior probabilities and means over all trees; leaves are normal, so each tree's evidence is known."""
     sums, number = y.reshape(-1, ROWS_OF_A_KIND).sum(axis=1), ROWS_OF_A_KIND
-    total, found = 0.0, {"leaves": 0.0, "leaves^2": 0.0, "asks the second": 0.0, "first kind": 0.0, "last kind": 0.0}
+    total, found = 0.0, dict.fromkeys(QUANTITIES, 0.0)
     for chance, leaves, variable in trees(np.ones(len(VALUES), dtype=bool), 0, base):
         evidence, means = 0.0, np.zeros(len(VALUES))
         for leaf in leaves:
@@ -63,6 +66,6 @@ def exactly(y: np.ndarray, base: float = BASE) -> Mapping[str, float]:
         weight = chance * math.exp(evidence)
         total += weight
         told = (len(leaves), len(leaves) ** 2, variable == 1, means[0], means[-1])
-        for name, value in zip(found, told, strict=True):
+        for name, value in zip(QUANTITIES, told, strict=True):
             found[name] += weight * float(value)
     return {name: value / total for name, value in found.items()}

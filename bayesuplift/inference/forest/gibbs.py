@@ -238,7 +238,7 @@ def sweep(data: Data, prior: Prior, state: State, flags: Flags) -> tuple[State, 
     state = state._replace(prognostic=trees, level=state.level + (before - after))
     if flags.learned:
         rows = spread.Rows(state.level, after, state.precision * data.weight)
-        own = _own(prior, 0)
+        own = _leaf_prior(prior, 0)
         factor, leaf_precision = _spread(keys[2], own, state.leaf_precision[0], (data.prognostic, trees), rows)
         state = state._replace(
             prognostic=trees._replace(leaf=factor * trees.leaf),
@@ -294,7 +294,7 @@ def _effects(key: Any, data: Data, prior: Prior, state: State, flags: Flags) -> 
         left -= times * (before - after)
         if flags.learned:
             rows = spread.Rows(times * moved, left, state.precision * data.weight)
-            factor, leaf_precision = _spread(keys[1], _own(prior, place), leaf_precision, (plot, trees), rows)
+            factor, leaf_precision = _spread(keys[1], _leaf_prior(prior, place), leaf_precision, (plot, trees), rows)
             trees = trees._replace(leaf=factor * trees.leaf)
             left -= times * (factor - 1.0) * moved
             moved *= factor
@@ -365,7 +365,7 @@ def _groups(key: Any, data: Data, prior: Prior, state: State) -> State:
     return state._replace(levels=levels, coefficients=found, grouped=terms.at_rows(data.groups, levels))
 
 
-def _own(prior: Prior, which: Any) -> spread.Spread:
+def _leaf_prior(prior: Prior, which: Any) -> spread.Spread:
     """Prior of the leaves of one of the forests."""
     return spread.Spread(prior.leaf_shape, prior.leaf_rate[which], prior.leaf_most[which])
 

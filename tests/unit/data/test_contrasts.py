@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import bayesuplift as bu
+import bayesuplift.models  # registers the models
 from bayesuplift.data import contrasts
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.contrasts import contrasts_of, helmert

@@ -95,10 +95,10 @@ def test_a_model_that_saw_its_units_looks_better_than_the_truth_and_ours_does_no
 @pytest.mark.parametrize("method", METHODS)
 def test_no_estimate_knows_its_own_arm(method: Method) -> None:
     columns = np.random.default_rng(seed_of("own arm")).normal(size=(200, 2))
-    treated = np.arange(200) % 3 == 0
-    fold = folds_of(treated.astype(np.intp), 4, 1)
+    treated = (np.arange(200) % 3 == 0).astype(np.intp)
+    fold = folds_of(treated, 4, 1)
     flipped = treated.copy()
-    flipped[17] = ~flipped[17]
+    flipped[17] = 1 - flipped[17]
     before, after = (cross_fitted(columns, arm, fold, method=method, seed=2)[0] for arm in (treated, flipped))
     own = fold == fold[17]
     np.testing.assert_array_equal(before[own], after[own])

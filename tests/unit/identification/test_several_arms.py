@@ -16,6 +16,7 @@ import bayesuplift as bu
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.errors import DataError, DataWarning
 from bayesuplift.identification.cross_fitting import METHODS, Method, cross_fitted, folds_of
+from bayesuplift.identification.overlap import by_arm
 from tests.support.worlds import seed_of
 
 ARMS = ("none", "first", "second")
@@ -44,13 +45,9 @@ def estimated(n: int, method: Method = "logistic") -> bu.Propensity:
     return bu.propensity(experiment(world(n)[0]), seed=seed_of("folds"), method=method)
 
 
-def chances(estimates: np.ndarray) -> np.ndarray:
-    return np.column_stack([1.0 - estimates.sum(axis=1), estimates])
-
-
 def divergence(estimates: np.ndarray, truth: np.ndarray) -> float:
     """Mean Kullback-Leibler divergence of the estimates from the truth."""
-    return float((truth * np.log(truth / chances(estimates))).sum(axis=1).mean())
+    return float((truth * np.log(truth / by_arm(estimates))).sum(axis=1).mean())
 
 
 def test_estimates_are_as_near_the_truth_as_so_many_units_can_tell() -> None:
@@ -115,7 +112,7 @@ def test_the_logistic_model_is_the_mode_of_its_posterior() -> None:
 def test_facts_are_those_of_the_estimates() -> None:
     found, table = estimated(400), world(400)[0]
     arm = table["arm"].map(ARMS.index).to_numpy()
-    p = chances(found.estimates)
+    p = by_arm(found.estimates)
     pairs = [
         (p[arm == j, j][:, None] > p[arm == k, j]).mean() + 0.5 * (p[arm == j, j][:, None] == p[arm == k, j]).mean()
         for j, k in permutations(range(3), 2)

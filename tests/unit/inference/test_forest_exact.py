@@ -9,14 +9,26 @@ import pytest
 
 from bayesuplift.inference.forest import kernel
 from tests.support.mcse import assert_within_mcse
-from tests.support.one_tree import BASE, CUTS, LEAF_SD, LEVELS, NOISE, POWER, ROWS_OF_A_KIND, VALUES, exactly, outcome
+from tests.support.one_tree import (
+    BASE,
+    CUTS,
+    LEAF_SD,
+    LEVELS,
+    NOISE,
+    POWER,
+    QUANTITIES,
+    ROWS_OF_A_KIND,
+    VALUES,
+    exactly,
+    outcome,
+)
 from tests.support.worlds import seed_of
 
 CHAINS, SWEEPS, BEFORE = 64, 1000, 50
 
 
 def visited(y: np.ndarray) -> Mapping[str, np.ndarray]:
-    """The same quantities along the kernel's sweeps, (chain, sweep)."""
+    """`QUANTITIES` along the kernel's sweeps, (chain, sweep)."""
     with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
         bins = np.repeat(VALUES, ROWS_OF_A_KIND, axis=0).T.astype(np.uint8)
         shape = kernel.Shape(1, LEVELS, BASE, POWER, 1)
@@ -36,8 +48,7 @@ def visited(y: np.ndarray) -> Mapping[str, np.ndarray]:
             return jax.lax.scan(one, start, jax.random.split(key, BEFORE + SWEEPS))[1]
 
         found = jax.jit(jax.vmap(chain))(jax.random.split(jax.random.key(seed_of("sweeps of one tree")), CHAINS))
-    names = ("leaves", "leaves^2", "asks the second", "first kind", "last kind")
-    return {name: np.asarray(one, np.float64)[:, BEFORE:] for name, one in zip(names, found, strict=True)}
+    return {name: np.asarray(one, np.float64)[:, BEFORE:] for name, one in zip(QUANTITIES, found, strict=True)}
 
 
 def test_one_tree_has_the_posterior_that_all_trees_give() -> None:

@@ -13,14 +13,10 @@ from scipy.stats import sem
 
 import bayesuplift as bu
 from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError
-from bayesuplift.priors import ForestPrior, ForestShape
+from tests.support.forests import SMALL
 from tests.support.worlds import seed_of
 
 UNITS = 600
-SMALL = ForestPrior(
-    prognostic=ForestShape(trees=40, depth=5, base=0.95, power=2.0),
-    effect=ForestShape(trees=20, depth=4, base=0.25, power=3.0),
-)
 LENGTH: dict[str, Any] = {"chains": 4, "draws": 100, "warmup": 200, "progress": False}
 
 

@@ -10,15 +10,11 @@ import bayesuplift as bu
 from bayesuplift.data.unit_limits import check_limits
 from bayesuplift.data.units import Units
 from bayesuplift.errors import ArgumentError, DataError, DataWarning
-from bayesuplift.priors import ForestPrior, ForestShape
+from tests.support.forests import TINY
 from tests.support.worlds import seed_of
 
 UNITS = 240
-SMALL = ForestPrior(
-    prognostic=ForestShape(trees=10, depth=4, base=0.95, power=2.0),
-    effect=ForestShape(trees=5, depth=3, base=0.25, power=3.0),
-)
-SHORT: dict[str, Any] = {"seed": 1, "prior": SMALL, "chains": 2, "draws": 10, "warmup": 10, "progress": False}
+SHORT: dict[str, Any] = {"seed": 1, "prior": TINY, "chains": 2, "draws": 10, "warmup": 10, "progress": False}
 
 
 def world() -> pd.DataFrame:
