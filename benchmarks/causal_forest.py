@@ -1,9 +1,10 @@
 """`bayesian_causal_forest` beside its rivals: error and coverage of unit effects, time, memory, on worlds of known truth.
 
 Contestants take turns on a world, every one in a process of its own that reads the same file. Each turn is one line of a
-file in benchmarks/files/forests, so that a run can be stopped and goes on where it was; the tables are made from that file.
+file, so that a run can be stopped and goes on where it was; the tables are made from that file. Those of README.md are kept
+in benchmarks/results: later runs add to them.
 
-Started by `make bench-forests`, from the project's root: python -m benchmarks.causal_forest [--final] [--write]
+Started by `make bench-forests`, from the project's root: python -m benchmarks.causal_forest [--final] [--write [TABLE ...]]
     [--only WORLD ...] [--contestants NAME ...] [--replications N] [--length CHAINS BURN_IN DRAWS] [--tables]
     [--side-by-side TURNS]
 
@@ -28,12 +29,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.causal_forest_tables import told
+from benchmarks.causal_forest_tables import TABLES, told
 from benchmarks.forest_worlds import FINAL, TUNING, WORLDS, World, absent, most_replications, seeds, world
 from benchmarks.tables import put
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "benchmarks" / "files" / "forests"
+KEPT: Final = ROOT / "benchmarks" / "results" / "causal_forest.jsonl"
 RIVALS: Final = str(ROOT / ".venv-forests" / "bin" / "python")
 OURS: Final = (sys.executable, "-m", "benchmarks.causal_forest_ours")
 
@@ -243,7 +245,7 @@ def read(results: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Causal forests side by side.")
     parser.add_argument("--final", action="store_true", help="the stream of seeds that nobody tunes on")
-    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
+    parser.add_argument("--write", nargs="*", choices=[*TABLES], help="put the tables, all or these, into README.md")
     parser.add_argument("--tables", action="store_true", help="run nothing, make the tables of what is there")
     parser.add_argument("--only", nargs="+", default=["*"], metavar="WORLD", help="worlds, by name or pattern")
     parser.add_argument("--contestants", nargs="+", choices=[one.name for one in CONTESTANTS])
@@ -253,7 +255,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="another file of results")
     options = parser.parse_args()
     stream = FINAL if options.final else TUNING
-    results: Path = options.results or FOLDER / f"results-{stream}.jsonl"
+    results: Path = options.results or (KEPT if options.final else FOLDER / "tuning.jsonl")
     results.parent.mkdir(parents=True, exist_ok=True)
     names = [name for name in WORLDS if any(fnmatch(name, pattern) for pattern in options.only)]
     for reason in filter(None, map(absent, names)):
@@ -262,10 +264,11 @@ def main() -> None:
     done = {key(line) for line in read(results)}
     turns = [] if options.tables else missing(options, done, names)
     failed = run(turns, stream, results, options.side_by_side)
-    text = told([line for line in read(results) if tuple(line["length"]) == length_of(line["world"], options)])
-    print(text)
-    if options.write:
-        put("causal forests", text)
+    made = told([line for line in read(results) if tuple(line["length"]) == length_of(line["world"], options)])
+    for name, text in made.items():
+        print(f"{name}\n\n{text}\n")
+        if options.write is not None and name in (options.write or TABLES):
+            put(f"causal forests, {name}", text)
     sys.exit(1 if failed else 0)
 
 

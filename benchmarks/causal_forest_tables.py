@@ -2,7 +2,8 @@
 
 import platform
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatch
 from typing import Any, Final
 
 import numpy as np
@@ -15,46 +16,103 @@ EMPTY: Final = "ours, empty cache"
 LARGEST: Final = "marketing-64000"
 STOCHTREE: Final = "stochtree"
 DEPTHS: Final = ("ours, effect trees of 4 levels", "ours, effect trees of 8 levels")
+OTHERS: Final = ("bartz bcf", "causalml X-learner", "econml CausalForestDML")
+PUBLISHED: Final = ("hahn-*", "ihdp")
 LEAST_PAIRS: Final = 2
 DIGITS: Final = 3
 
 Lines = Mapping[int, Mapping[str, Any]]
 """One contestant's lines on one world, by replication."""
+Found = Mapping[str, Mapping[str, Lines]]
+"""Lines by world and contestant."""
 
 
-def told(lines: Iterable[Mapping[str, Any]]) -> str:
-    """Every table for which there are lines, with a sentence about the run before them."""
+def told(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Every table for which there are lines, by its name, with a sentence about the run before it."""
     found: dict[str, dict[str, dict[int, Mapping[str, Any]]]] = {}
     for line in sorted(lines, key=lambda line: (WORLDS.index(line["world"]), line["replication"])):
         found.setdefault(line["world"], {}).setdefault(line["contestant"], {})[line["replication"]] = line
+    made = {name: make(found) for name, make in TABLES.items()}
+    return {name: text for name, text in made.items() if text}
+
+
+def stochtree_beside(found: Found) -> str:
+    """The published worlds with pairs of ours and stochtree's."""
+    kept = {
+        name: by_name
+        for name, by_name in found.items()
+        if any(fnmatch(name, one) for one in PUBLISHED) and paired(by_name, OURS, STOCHTREE)
+    }
+    return parts(kept)
+
+
+def further_worlds(found: Found) -> str:
+    """The worlds beside them."""
+    return parts({name: of for name, of in found.items() if not any(fnmatch(name, one) for one in PUBLISHED)})
+
+
+def parts(found: Found) -> str:
+    """Pairs with stochtree, depths, times and memory; empty without lines."""
     if not found:
-        return "No results."
-    every = [line for by_name in found.values() for ours in by_name.values() for line in ours.values()]
-    against = {name: both for name, by_name in found.items() if (both := paired(by_name, OURS, STOCHTREE))}
-    parts = [opening(every)]
+        return ""
+    without = {name: {one: of for one, of in by.items() if one not in OTHERS} for name, by in found.items()}
+    against = {name: both for name, by_name in without.items() if (both := paired(by_name, OURS, STOCHTREE))}
+    shown = [opening(without)]
     if against:
-        parts += ["#### Against stochtree, pair by pair", against_stochtree(against), together(against)]
-    deep = {name: by_name for name, by_name in found.items() if any(one in by_name for one in DEPTHS)}
+        shown += [against_stochtree(against), together(against)]
+    deep = {name: by_name for name, by_name in without.items() if any(one in by_name for one in DEPTHS)}
     if deep:
-        parts += ["#### Depth of the effects' trees", depths(deep)]
-    if any(OURS in by_name for by_name in found.values()):
-        parts += ["#### Time and memory", times(found)]
-    if OURS in found.get(LARGEST, {}):
-        parts.append(largest(found[LARGEST][OURS]))
-    parts += ["#### Everybody", everybody(found)]
-    return "\n\n".join(parts)
+        shown += ["Depth of the effects' trees:", depths(deep)]
+    timed = {name: by for name, by in without.items() if any("total" in line for line in by.get(OURS, {}).values())}
+    if timed:
+        shown += ["Time and memory:", times(timed)]
+    if OURS in without.get(LARGEST, {}):
+        shown.append(largest(without[LARGEST][OURS]))
+    return "\n\n".join(shown)
 
 
-def opening(lines: list[Mapping[str, Any]]) -> str:
+def other_estimators(found: Found) -> str:
+    """A row a world and estimator: error, coverage, bias and cost beside ours on the same replications."""
+    rows, kept = [], {}
+    for name, by_name in found.items():
+        for contestant in OTHERS:
+            theirs, ours = (by_name.get(one, {}) for one in (contestant, OURS))
+            both = sorted(set(ours) & set(theirs))
+            if both:
+                here, there = ({k: one[k] for k in both} for one in (ours, theirs))
+                rows.append([name, contestant, str(len(both)), *beside(here, there)])
+                kept.setdefault(name, {}).update({contestant: there, OURS: here})
+    header = ["world", "estimator", "replications", "its PEHE", "ours", "ours by its", "its 95% intervals cover, %"]
+    header += ["ours", "its mean absolute bias", "ours", "its time from start", "its peak memory"]
+    return "\n\n".join([opening(kept), table(header, rows)]) if rows else ""
+
+
+def beside(ours: Lines, theirs: Lines) -> list[str]:
+    """PEHE, its ratio, coverage and bias of theirs and ours."""
+    ratios, both = log_ratio(ours, theirs), (theirs, ours)
+    shown = [number(values(one, "pehe").mean()) for one in both]
+    if len(ratios) < LEAST_PAIRS:
+        shown.append(f"{np.exp(ratios[0]):.2f}")
+    else:
+        mean, error = with_error(ratios)
+        shown.append(f"{np.exp(mean):.2f} ± {np.exp(mean) * error:.2f}")
+    shown += [percent(values(one, "coverage").mean()) for one in both]
+    shown += [number(float(np.abs(values(one, "bias")).mean())) for one in both]
+    return [*shown, seconds(theirs, "total"), memory(theirs)]
+
+
+def opening(found: Found) -> str:
+    """When and with what the lines were made, and how many of them are timed."""
+    lines = [line for by_name in found.values() for of in by_name.values() for line in of.values()]
     versions = {name: number for line in lines for name, number in line["versions"].items()}
     dates, loads = sorted({line["date"] for line in lines}), [line["load"] for line in lines if "load" in line]
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     named = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
-    said = f"Run on {when} by `make bench-forests`: Python {platform.python_version()}, {named}."
+    said = f"{len(lines):,} runs on {when} by `make bench-forests`: Python {platform.python_version()}, {named}."
     if loads:
         said += (
-            f" {len(loads):,} of {len(lines):,} runs were timed, alone on the machine; load average before them "
-            f"{min(loads):.1f} to {max(loads):.1f}, the run before included."
+            f" {len(loads):,} were timed, alone on the machine; load average before them {min(loads):.1f} to "
+            f"{max(loads):.1f}, the run before included."
         )
     return said
 
@@ -130,7 +188,7 @@ def exceeds(difference: np.ndarray) -> bool:
     return mean > 2.0 * error
 
 
-def depths(found: Mapping[str, Mapping[str, Lines]]) -> str:
+def depths(found: Found) -> str:
     """PEHE with shallower and deeper trees of effects less PEHE at the default of six levels, on the same replications."""
     rows = []
     for name, by_name in found.items():
@@ -146,12 +204,10 @@ def depths(found: Mapping[str, Mapping[str, Lines]]) -> str:
     return table([*header, "95% intervals cover, %, it / our default"], rows)
 
 
-def times(found: Mapping[str, Mapping[str, Lines]]) -> str:
+def times(found: Found) -> str:
     """A row a timed world: seconds of ours and stochtree, from a process's start or of the fit alone, and their ratios."""
     rows = []
     for name, by_name in found.items():
-        if all("total" not in line for line in by_name.get(OURS, {}).values()):
-            continue
         ours, one, two = (by_name.get(key, {}) for key in (OURS, STOCHTREE, "stochtree, two processes"))
         shown = [seconds(by_name.get(EMPTY, {}), "total"), seconds(ours, "total"), seconds(ours, "warm")]
         shown += [seconds(one, "total"), seconds(two, "total")]
@@ -200,32 +256,9 @@ def ratio(ours: Lines, theirs: Lines, own: str, other: str) -> str:
     return f"{statistics.median(ours[k][own] / theirs[k][other] for k in both):.2f}" if both else "not timed"
 
 
-def everybody(found: Mapping[str, Mapping[str, Lines]]) -> str:
-    """A row a world and contestant: error with its standard error, coverage, bias, seconds, processor seconds, memory."""
-    rows = []
-    for name, by_name in found.items():
-        for contestant, lines in by_name.items():
-            if contestant == EMPTY or all("pehe" not in line for line in lines.values()):
-                continue
-            pehe = values(lines, "pehe")
-            shown = (
-                f"{number(pehe.mean())} ± {with_error(pehe)[1]:.1g}" if len(pehe) >= LEAST_PAIRS else number(pehe[0])
-            )
-            rows.append(
-                [
-                    name,
-                    contestant,
-                    str(len(lines)),
-                    shown,
-                    percent(values(lines, "coverage").mean()),
-                    number(values(lines, "width").mean()),
-                    number(float(np.abs(values(lines, "bias")).mean())),
-                    percent(values(lines, "average_covers").mean()),
-                    seconds(lines, "total"),
-                    seconds(lines, "cpu"),
-                    memory(lines),
-                ]
-            )
-    header = ["world", "contestant", "replications", "PEHE", "95% intervals cover, %", "their width"]
-    header += ["mean absolute bias of the average effect", "its 95% interval covers, %", "time from start"]
-    return table([*header, "processor time", "peak memory"], rows)
+TABLES: Final[Mapping[str, Callable[[Found], str]]] = {
+    "stochtree": stochtree_beside,
+    "further worlds": further_worlds,
+    "other estimators": other_estimators,
+}
+"""The tables by the names that places in README.md and `--write` have for them."""

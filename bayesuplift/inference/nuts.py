@@ -12,6 +12,7 @@ from numpyro.infer import NUTS, init_to_median
 from tqdm import tqdm
 
 from bayesuplift.dims import CHAIN, DRAW, POSTERIOR, PRIOR, PRIOR_SENSITIVITY, SAMPLE_STATS
+from bayesuplift.inference.compilation import jitted
 from bayesuplift.inference.density import Data, conditioned, log_prior, sites_of
 from bayesuplift.inference.labelled import labelled
 from bayesuplift.inference.reparametrised import prepared, reparametrised
@@ -117,15 +118,15 @@ class _Chain:
             return jax.vmap(jax.vmap(log_prior(conditioned(spec), data, prior)))(latent)
 
         # one compiled program steps all chains: no devices to set up, one compilation
-        self.start = jax.jit(jax.vmap(start, in_axes=(0, None, None)))
-        self.advance = jax.jit(
+        self.start = jitted(jax.vmap(start, in_axes=(0, None, None)), once=True)
+        self.advance = jitted(
             lambda state, data, prior, length: jax.vmap(
                 lambda one: advance(one, data, prior, length),
             )(state),
             static_argnums=3,
         )
-        self.sites = jax.jit(sites)
-        self.log_prior = jax.jit(log_priors)
+        self.sites = jitted(sites)
+        self.log_prior = jitted(log_priors)
 
 
 @functools.lru_cache(maxsize=_KEPT_CHAINS)

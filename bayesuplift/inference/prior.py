@@ -13,6 +13,7 @@ from bayesuplift.data.experiment import Experiment
 from bayesuplift.data.units import Units
 from bayesuplift.dims import POSTERIOR
 from bayesuplift.errors import check_whole
+from bayesuplift.inference.compilation import jitted
 from bayesuplift.inference.density import conditioned, given
 from bayesuplift.inference.fit import chosen_prior, conditioned_on, model_of, provenance_of
 from bayesuplift.inference.labelled import labelled
@@ -66,7 +67,7 @@ def draw_prior(
         }
 
     with jax_session():
-        every = jax.jit(jax.vmap(jax.vmap(one, in_axes=(0, None, None)), in_axes=(0, None, None)))
+        every = jitted(jax.vmap(jax.vmap(one, in_axes=(0, None, None)), in_axes=(0, None, None)))
         keys = jax.random.split(jax.random.key(int(seed)), (_CHAINS, int(draws)))
         sites = jax.tree.map(np.asarray, every(keys, observed, numbers))
         drawn = labelled(spec, data, observed, numbers, sites)

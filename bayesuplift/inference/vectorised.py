@@ -12,6 +12,7 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import constrain_fn, potential_energy
 
+from bayesuplift.inference.compilation import jitted
 from bayesuplift.spec import Given, Program
 
 PIECE: Final = 25
@@ -101,9 +102,10 @@ class Sampler:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._starts = jax.jit(jax.vmap(jax.vmap(self._drawn, in_axes=(0, None, None)), in_axes=(0, None, None)))
-        self.advance: Callable[..., tuple[Chains, Tuning, Piece]] = jax.jit(self._advance, static_argnames="layout")
-        self.sites: Callable[..., dict[str, jax.Array]] = jax.jit(self._sites, static_argnames="layout")
+        drawn = jax.vmap(jax.vmap(self._drawn, in_axes=(0, None, None)), in_axes=(0, None, None))
+        self._starts = jitted(drawn, once=True)
+        self.advance: Callable[..., tuple[Chains, Tuning, Piece]] = jitted(self._advance, static_argnames="layout")
+        self.sites: Callable[..., dict[str, jax.Array]] = jitted(self._sites, static_argnames="layout")
 
     def start(self, key: jax.Array, chains: int, data: Given, prior: Given) -> tuple[Chains, Layout]:
         """Give every superchain a position: coordinate by coordinate the median of a few draws from the prior.

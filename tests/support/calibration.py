@@ -5,6 +5,7 @@ calibration, with the log likelihood as a further quantity (Modrak et al., 2023,
 that were ignored.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -23,6 +24,7 @@ from bayesuplift.data.cells import Cells
 from bayesuplift.data.effects import Effects
 from bayesuplift.data.units import Units
 from bayesuplift.inference import direct, many_chains, nuts
+from bayesuplift.inference.compilation import jitted
 from bayesuplift.inference.density import Data, conditioned, given
 from bayesuplift.inference.fit import Engine
 from bayesuplift.inference.reparametrised import prepared
@@ -35,7 +37,8 @@ DRAWS: Final = 79
 """Ranks take 80 values: half of them, and nine tenths of them, are whole numbers of ranks."""
 
 _ELEMENTS: Final = 4  # of a site with many: its first, last and two between
-_NUTS_WARMUP: Final = 400
+_NUTS_PIECE: Final = DRAWS  # steps of one compiled program, for those left out and those kept
+_NUTS_WARMUP: Final = 5 * _NUTS_PIECE
 _NUTS_THINNING: Final = 6
 _HMC_CHAINS: Final = 8
 _HMC_WARMUP: Final = 150
@@ -76,7 +79,7 @@ def simulated(name: str, count: int, seed: int) -> Worlds:
         return values, observed
 
     with jax_session():
-        truth, observed = jax.jit(jax.vmap(world))(jax.random.split(jax.random.key(seed), count))
+        truth, observed = jitted(jax.vmap(world), once=True)(jax.random.split(jax.random.key(seed), count))
         data = tuple(_with(template, {k: np.asarray(part[w]) for k, part in observed.items()}) for w in range(count))
         sites = {k: np.asarray(values) for k, values in truth.items()}
         likelihood = log_likelihood(name, data, {k: values[None] for k, values in sites.items()})[0]
@@ -128,9 +131,16 @@ def _counted(template: Cells, table: pd.DataFrame) -> xr.Dataset:
 
 def log_likelihood(name: str, data: tuple[Data, ...], sites: Sites) -> NDArray[np.float64]:
     """Log density of each world's data given sites (draw, world, ...), as (draw, world)."""
+    latent = {k: values for k, values in sites.items() if k not in ("mean_outcome", "log likelihood")}
+    with jax_session():
+        return np.asarray(_likelihood(name)(_stacked(name, data), latent))
+
+
+@functools.cache
+def _likelihood(name: str) -> Any:
+    """The same compiled, so that every fault is measured by one program."""
     program = conditioned(registered()[name])
     prior = Given.of_prior(stated_prior(name))
-    latent = {k: values for k, values in sites.items() if k not in ("mean_outcome", "log likelihood")}
 
     def one(known: Given, values: dict[str, jax.Array]) -> jax.Array:
         with handlers.seed(rng_seed=0):
@@ -142,9 +152,7 @@ def log_likelihood(name: str, data: tuple[Data, ...], sites: Sites) -> NDArray[n
         ]
         return sum(scaled, start=jax.numpy.zeros(()))
 
-    with jax_session():
-        every = jax.vmap(jax.vmap(one, in_axes=(0, 0)), in_axes=(None, 0))
-        return np.asarray(jax.jit(every)(_stacked(name, data), latent))
+    return jitted(jax.vmap(jax.vmap(one, in_axes=(0, 0)), in_axes=(None, 0)))
 
 
 def _stacked(name: str, data: tuple[Data, ...]) -> Any:
@@ -180,21 +188,30 @@ def fitted_worlds(name: str, worlds: Worlds, engine: Engine, *, prior: Any = Non
 
 def _by_nuts(name: str, worlds: Worlds, prior: Any) -> Sites:
     """One chain a world, all worlds stepped by one compiled program; each adapts to its own data."""
-    chain, numbers = nuts.compiled(name, _NUTS_WARMUP), Given.of_prior(prior)
+    start, advance, sites = _chains(name)
+    numbers = Given.of_prior(prior)
     with jax_session():
         keys = jax.random.split(jax.random.key(20140930), (len(worlds.data), 1))
         data = _piled([prepared(registered()[name], one) for one in worlds.data])
-        start = jax.jit(jax.vmap(chain.start, in_axes=(0, 0, None)))
-
-        def advanced(steps: int) -> Any:
-            return jax.jit(jax.vmap(lambda one, known: chain.advance(one, known, numbers, steps)))
-
         state = start(keys, data, numbers)
-        state, _ = advanced(_NUTS_WARMUP)(state, data)
-        _, (positions, _) = advanced(DRAWS * _NUTS_THINNING)(state, data)
-        kept = jax.tree.map(lambda one: one[:, :, ::_NUTS_THINNING], positions)
-        sites = jax.jit(jax.vmap(lambda one, known: chain.sites(one, known, numbers)))(kept, data)
-    return {k: np.swapaxes(np.asarray(v)[:, 0], 0, 1) for k, v in sites.items()}
+        for _ in range(_NUTS_WARMUP // _NUTS_PIECE):
+            state, _ = advance(state, data, numbers)
+        pieces = []
+        for _ in range(_NUTS_THINNING):
+            state, (positions, _) = advance(state, data, numbers)
+            pieces.append(positions)
+        kept = jax.tree.map(lambda *parts: np.concatenate(parts, axis=2)[:, :, ::_NUTS_THINNING], *pieces)
+        found = sites(kept, data, numbers)
+    return {k: np.swapaxes(np.asarray(v)[:, 0], 0, 1) for k, v in found.items()}
+
+
+@functools.cache
+def _chains(name: str) -> tuple[Any, Any, Any]:
+    """What starts, steps and reads the chains of all worlds, compiled once for every prior."""
+    chain = nuts.compiled(name, _NUTS_WARMUP)
+    in_axes = (0, 0, None)
+    advance = jax.vmap(lambda state, known, numbers: chain.advance(state, known, numbers, _NUTS_PIECE), in_axes)
+    return jitted(jax.vmap(chain.start, in_axes), once=True), jitted(advance), jitted(jax.vmap(chain.sites, in_axes))
 
 
 def _by_hmc(name: str, worlds: Worlds, prior: Any) -> Sites:

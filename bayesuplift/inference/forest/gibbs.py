@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesuplift.inference.compilation import jitted
 from bayesuplift.inference.forest import groups as terms
 from bayesuplift.inference.forest import kernel, spread
 from bayesuplift.inference.forest.latent import Predictor, behind, line
@@ -389,7 +390,7 @@ def _noise(key: Any, data: Data, prior: Prior, state: State) -> State:
     return state._replace(precision=drawn / (prior.rate + squares / 2.0))
 
 
-@functools.partial(jax.jit, static_argnames=("flags", "rows"))
+@functools.partial(jitted, static_argnames=("flags", "rows"))
 def advance(data: Data, prior: Prior, states: State, sweeps: Any, *, flags: Flags, rows: bool) -> tuple[State, Draw]:
     """Run several chains, stepped together, and keep a state after each so many sweeps.
 
