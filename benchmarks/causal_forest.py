@@ -91,6 +91,9 @@ CONTESTANTS: Final = (
     Contestant("ours", OURS, runs=2, cache="ours"),
     at_depth(4),
     at_depth(8),
+    Contestant(
+        "ours, drawn until diagnosed", OURS, {"deep-*": 20}, cache="ours", environment={"BAYESUPLIFT_DIAGNOSED": "1"}
+    ),
     Contestant("stochtree", rival("stochtree")),
     Contestant("stochtree, two processes", rival("stochtree"), FEW, processes=2),
     Contestant("bartz bcf", rival("bartz", sys.executable), SLOW),

@@ -15,7 +15,7 @@ OURS: Final = "ours"
 EMPTY: Final = "ours, empty cache"
 LARGEST: Final = "marketing-64000"
 STOCHTREE: Final = "stochtree"
-DEPTHS: Final = ("ours, effect trees of 4 levels", "ours, effect trees of 8 levels")
+DEPTHS: Final = ("ours, effect trees of 4 levels", "ours, effect trees of 8 levels", "ours, drawn until diagnosed")
 OTHERS: Final = ("bartz bcf", "causalml X-learner", "econml CausalForestDML")
 PUBLISHED: Final = ("hahn-*", "ihdp")
 LEAST_PAIRS: Final = 2
@@ -62,7 +62,7 @@ def parts(found: Found) -> str:
         shown += [against_stochtree(against), together(against)]
     deep = {name: by_name for name, by_name in without.items() if any(one in by_name for one in DEPTHS)}
     if deep:
-        shown += ["Depth of the effects' trees:", depths(deep)]
+        shown += ["Depth of the effects' trees, and length of the run:", depths(deep)]
     timed = {name: by for name, by in without.items() if any("total" in line for line in by.get(OURS, {}).values())}
     if timed:
         shown += ["Time and memory:", times(timed)]
@@ -189,7 +189,7 @@ def exceeds(difference: np.ndarray) -> bool:
 
 
 def depths(found: Found) -> str:
-    """PEHE with shallower and deeper trees of effects less PEHE at the default of six levels, on the same replications."""
+    """PEHE with shallower and deeper trees of effects, and with longer runs, less PEHE of ours, on the same replications."""
     rows = []
     for name, by_name in found.items():
         for contestant in (*DEPTHS, STOCHTREE):
@@ -200,8 +200,8 @@ def depths(found: Found) -> str:
             shown = [number(values(one, "pehe").mean()) for one in both]
             shown += [f"{mean:+.2g} ± {error:.1g}", " / ".join(percent(values(one, "coverage").mean()) for one in both)]
             rows.append([name, contestant, str(len(both[0])), *shown])
-    header = ["world", "contestant", "replications", "PEHE", "PEHE of our default", "difference"]
-    return table([*header, "95% intervals cover, %, it / our default"], rows)
+    header = ["world", "contestant", "replications", "PEHE", "PEHE of ours", "difference"]
+    return table([*header, "95% intervals cover, %, it / ours"], rows)
 
 
 def times(found: Found) -> str:
