@@ -189,7 +189,7 @@ def exceeds(difference: np.ndarray) -> bool:
 
 
 def depths(found: Found) -> str:
-    """PEHE with shallower and deeper trees of effects, and with longer runs, less PEHE of ours, on the same replications."""
+    """PEHE with other depths of the effects' trees, or a longer run, less PEHE of ours, on the same replications."""
     rows = []
     for name, by_name in found.items():
         for contestant in (*DEPTHS, STOCHTREE):
