@@ -10,6 +10,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 CONSTRAINTS := .ci/constraints-$(VERSION).txt
 # PySpark is 450 MB, and of no use without a Java to start.
 SPARK = $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 && echo --group spark)
+# Modules are compiled when they are first imported (--no-compile below): of most packages few ever are.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo test check setup bench bench-pooling bench-forests bench-targeting bench-monitoring study-pooling calibrate pins clean
@@ -34,11 +35,11 @@ $(CONSTRAINTS):
 $(VENV)/.runtime: pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) --constraint $(CONSTRAINTS) --editable .
+	$(PIP) --no-compile --constraint $(CONSTRAINTS) --editable .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	$(PIP) --constraint $(CONSTRAINTS) --editable '.[pymc]' --group test --group check $(SPARK)
+	$(PIP) --no-compile --constraint $(CONSTRAINTS) --editable '.[pymc]' --group test --group check $(SPARK)
 	@touch $@
 
 setup: $(VENV)/.test

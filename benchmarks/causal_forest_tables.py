@@ -73,7 +73,8 @@ def parts(found: Found) -> str:
 
 def other_estimators(found: Found) -> str:
     """A row a world and estimator: error, coverage, bias and cost beside ours on the same replications."""
-    rows, kept = [], {}
+    rows: list[list[str]] = []
+    kept: dict[str, dict[str, Lines]] = {}
     for name, by_name in found.items():
         for contestant in OTHERS:
             theirs, ours = (by_name.get(one, {}) for one in (contestant, OURS))
