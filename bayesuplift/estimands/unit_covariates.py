@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from bayesuplift.data.coding import Coding
 from bayesuplift.data.experiment import Experiment, numbers_of, texts_of, units_of
 from bayesuplift.data.frames import collect, collect_frame, open_frame, require_columns, schema_of, translated
-from bayesuplift.data.labels import label, names_of, natural_order
+from bayesuplift.data.labels import names_of, natural_order
 from bayesuplift.data.opening import opened
-from bayesuplift.data.units import Units
 from bayesuplift.data.validation import check_numeric, check_unit, diagnose, key_faults, number_faults
-from bayesuplift.dims import UNIT
 from bayesuplift.errors import ArgumentError, DataError, listed
 from bayesuplift.estimands.unit_effects import UnitEffects
-from bayesuplift.posterior.factors import as_called, factors_of, levels_of
+from bayesuplift.posterior.factors import as_called, factors_of
+from bayesuplift.posterior.unit_match import as_text, check_experiment, check_factors, check_names, check_number
 
 Columns = Mapping[str, NDArray[np.generic]]
 
@@ -107,8 +106,8 @@ def known_of(
     if isinstance(units, Experiment):
         if unit is not None:
             raise ArgumentError(f"unit = {unit!r} names a column of a dataframe; an experiment names its units itself")
-        _check_number(effects, len(units), "experiment")
-        _check_experiment(effects, units)
+        check_number(effects.means, len(units), "experiment")
+        check_experiment(effects.posterior, effects.means, units)
         columns: Columns = _of_experiment(units, named)
     else:
         columns = _of_table(effects, units, named, unit)
@@ -139,7 +138,7 @@ def columns_of(units: Any, text: Mapping[str, bool]) -> dict[str, NDArray[np.gen
         for name, column in columns.items():
             if not text[name] and not np.issubdtype(column.dtype, np.number):
                 raise DataError(f"the covariate '{name}' holds text, and was numbers before; expected numbers.")
-        return {name: _as_text(column) if text[name] else column for name, column in columns.items()}
+        return {name: as_text(column) if text[name] else column for name, column in columns.items()}
     frame, schema = opened(units, {}, inputs=tuple(text))
     faults = []
     for name, is_text in text.items():
@@ -195,10 +194,10 @@ def _of_table(effects: UnitEffects, source: Any, named: tuple[str, ...] | None, 
     ]
     diagnose(frame, faults)
     table = collect_frame(frame.select(*dict.fromkeys([*names, *factors, *([] if unit is None else [unit])])))
-    _check_number(effects, len(table), "table")
+    check_number(effects.means, len(table), "table")
     if unit is not None:
-        _check_names(effects, units_of(table[unit]))
-    _check_factors(effects, {name: texts_of(table[name]) for name in (*factors, *names) if not numbers.get(name)})
+        check_names(effects.means, units_of(table[unit]))
+    check_factors(effects.means, {name: texts_of(table[name]) for name in (*factors, *names) if not numbers.get(name)})
     return {name: numbers_of(table[name]) if numbers[name] else texts_of(table[name]) for name in names}
 
 
@@ -208,73 +207,3 @@ def _fitted(effects: UnitEffects) -> tuple[str, ...] | None:
     if coding is None or "model" not in effects.posterior.attrs:
         return None
     return tuple(dict.fromkeys(column.covariate for column in Coding.from_json(coding).columns))
-
-
-def _check_number(effects: UnitEffects, found: int, what: str) -> None:
-    if found != len(effects):
-        raise ArgumentError(
-            f"the posterior is of {len(effects):,} units, and the {what} has {found:,}; give the very units that the "
-            f"posterior is of, in its order"
-        )
-
-
-def _check_experiment(effects: UnitEffects, experiment: Experiment) -> None:
-    """Refuse an experiment whose units are not those of the posterior, as far as its names, factors or data tell."""
-    if experiment.unit is not None:
-        _check_names(effects, experiment.unit)
-    _check_factors(effects, experiment.segments)
-    attributes = effects.posterior.attrs
-    fitted_here = {"data_fingerprint", "coding", "model"} <= set(attributes) and "predicted_units" not in attributes
-    if not fitted_here:
-        return
-    coding = Coding.from_json(attributes["coding"])
-    if not {column.covariate for column in coding.columns} <= set(experiment.covariates):
-        return  # other covariates are another view of the units, of which no fingerprint was taken
-    if Units(experiment, coding).fingerprint != attributes["data_fingerprint"]:
-        raise ArgumentError(
-            "the posterior was fitted on other data than this experiment, or on these units in another order (their "
-            "fingerprints differ); give the experiment that was fitted, or a dataframe of covariates in its order"
-        )
-
-
-def _check_names(effects: UnitEffects, names: NDArray[np.generic]) -> None:
-    """Refuse units that are called otherwise than the posterior's."""
-    if UNIT not in effects.means.coords:
-        return
-    ours, theirs = _as_text(effects.means[UNIT].to_numpy()), _as_text(names)
-    if np.array_equal(ours, theirs):
-        return
-    if set(ours.tolist()) == set(theirs.tolist()):
-        first = int(np.flatnonzero(ours != theirs)[0])
-        raise ArgumentError(
-            f"the units are the posterior's in another order, first in row {first + 1}: '{theirs[first]}', where the "
-            f"posterior has '{ours[first]}'. Sort them as the posterior's coordinate 'unit'"
-        )
-    places = [str(i) for i in range(len(effects))]
-    if ours.tolist() != places:  # positions are no names, and say nothing
-        strangers = [name for name in theirs.tolist() if name not in set(ours.tolist())]
-        raise ArgumentError(
-            f"the posterior has no unit {listed(strangers, 3)}; give the units that it is of, in its order"
-        )
-
-
-def _check_factors(effects: UnitEffects, columns: Columns) -> None:
-    """Refuse units whose segments are not those that the posterior holds of them."""
-    held = {as_called(name): name for name in factors_of(effects.means)}
-    for name, column in columns.items():
-        if name not in held:
-            continue
-        ours = np.array(levels_of(effects.means, [held[name]])[held[name]])
-        wrong = np.flatnonzero(ours != _as_text(column))
-        if len(wrong):
-            first = int(wrong[0])
-            raise ArgumentError(
-                f"{len(wrong):,} units have another '{name}' than in the posterior, first in row {first + 1}: "
-                f"'{column[first]}', where the posterior has '{ours[first]}'. Give the posterior's units in its order"
-            )
-
-
-def _as_text(values: NDArray[np.generic]) -> NDArray[np.str_]:
-    if values.dtype.kind == "U":
-        return values  # type: ignore[return-value]
-    return np.array([label(value) for value in values.tolist()], dtype=np.str_)
