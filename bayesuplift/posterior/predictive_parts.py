@@ -17,6 +17,7 @@ SAMPLE: Final = "sample"
 # Family-wise over cells: under a true model one analysis in a hundred sees a cell, or a spread, called unlikely.
 UNLIKELY: Final = 0.01
 _DRAWS: Final = 2000
+_WIDE: Final = 20.0
 
 Tails = tuple[xr.DataArray, xr.DataArray]
 """P(replicated < observed) and P(replicated > observed) at every draw."""
@@ -73,18 +74,34 @@ def binomial_tails(
     return np.where(observed > 0, below, 0.0), above
 
 
+def bernoulli_sum_tails(
+    n: NDArray[np.float64], powers: NDArray[np.float64], observed: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """P(X < x) and P(X > x) of a sum of n events with a chance p each, from sums (3, ...) of p, p^2 and p^3.
+
+    Where the variance is 20 or more, the binomial that is moved to have the same mean, variance and third moment stands
+    for the sum; it is the sum where chances are one. Below, where the range of that binomial may end before the sum's
+    does, the binomial of n events with the mean chance does: farther than 1 from the mean its tails are never smaller
+    than the sum's, Hoeffding (1956), On the distribution of the number of successes in independent trials, Annals of
+    Mathematical Statistics 27(3), theorem 4.
+    """
+    mean, squares, cubes = powers
+    variance = mean - squares
+    wide = variance >= _WIDE
+    leaning = np.where(wide, mean - 3.0 * squares + 2.0 * cubes, 0.0) / np.where(wide, variance, 1.0)
+    chance = (1.0 - leaning) / 2.0
+    trials = variance / (chance * (1.0 - chance))
+    moved = np.where(wide, mean - trials * chance, 0.0)
+    chance = np.where(wide, chance, mean / np.maximum(n, 1.0))
+    return binomial_tails(np.where(wide, trials, n), np.clip(chance, 0.0, 1.0), observed - moved)
+
+
 def mixed_binomial_tails(
     trials: NDArray[np.float64], chance: NDArray[np.float64], observed: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """P(X < x) and P(X > x) of a sum of binomial counts with different chances (sample, group).
-
-    The binomial of the same mean and variance, sum of n p and of n p (1 - p), stands for the sum; it is the sum where the
-    chances are one.
-    """
-    mean = np.maximum((trials * chance).sum(axis=-1), 1e-300)
-    squares = np.maximum((trials * chance**2).sum(axis=-1), 1e-300)
-    like = np.clip(squares / mean, 1e-300, 1.0)
-    return binomial_tails(mean / like, like, np.asarray(observed))
+    """P(X < x) and P(X > x) of a sum of binomial counts with different chances (sample, group): `bernoulli_sum_tails`."""
+    powers = np.stack([(trials * chance**power).sum(axis=-1) for power in (1, 2, 3)])
+    return bernoulli_sum_tails(np.asarray(trials.sum()), powers, np.asarray(observed, dtype=np.float64))
 
 
 def cellwise(

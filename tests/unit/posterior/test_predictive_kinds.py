@@ -185,7 +185,7 @@ def test_cells_without_buyers_contradict_nothing() -> None:
     assert set(found) == {"buying_rates", "buying_over_segments"}
 
 
-def test_a_sum_of_unlike_binomial_counts_is_that_of_one_with_its_mean_and_variance() -> None:
+def test_a_sum_of_unlike_binomial_counts_is_nearly_that_of_one_with_its_first_moments() -> None:
     rng = np.random.default_rng(seed_of("unlike"))
     trials, chance = np.array([50.0, 120.0, 30.0]), np.array([0.05, 0.2, 0.5])
     sums = rng.binomial(trials.astype(int), chance, (200_000, 3)).sum(axis=1)
