@@ -1,4 +1,4 @@
-"""Would the fitted model have made these data? Checks of a posterior against the cells, by the kind of their outcome."""
+"""Would the fitted model have made these data? Checks of a posterior against them, by the kind of their outcome."""
 
 from typing import Final
 
@@ -7,30 +7,36 @@ import xarray as xr
 
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.checks import Check
-from bayesuplift.dims import ARM, MEAN_OUTCOME, POSTERIOR, SEGMENT, TOTAL, N
+from bayesuplift.data.experiment import Experiment
+from bayesuplift.dims import ARM, MEAN_OUTCOME, POSTERIOR, SEGMENT, TOTAL, UNIT, N
+from bayesuplift.errors import PosteriorError
 from bayesuplift.posterior.predictive_continuous import Wording, normal_checks
 from bayesuplift.posterior.predictive_count import count_checks
 from bayesuplift.posterior.predictive_parts import binomial_tails, cellwise, matched, replicated_spread
 from bayesuplift.posterior.predictive_revenue import amount_checks
+from bayesuplift.posterior.predictive_units import unit_checks
 
 _HURDLE: Final = ("buying_rate", "log_mean", "log_sd")
 
 
-def predictive_check(posterior: xr.DataTree, cells: Cells, *, seed: int) -> tuple[Check, ...]:
-    """Compare the cells, and how they vary over segments, with what the posterior predicts.
+def predictive_check(posterior: xr.DataTree, data: Cells | Experiment, *, seed: int) -> tuple[Check, ...]:
+    """Compare data with what the posterior predicts of them: of cells how they vary over segments, of units where they are.
 
-    A posterior by arm predicts the same in every segment: it may be right for the average and wrong for each of them.
+    A posterior by arm predicts the same in every segment: it may be right for the average and wrong for each of them. One
+    over units may be right for most, and wrong for those that differ by what its model was not told, or cannot tell.
 
     Parameters
     ----------
     posterior
-        A posterior of the same outcome over (arm) or over the same (segment, arm). Beside `mean_outcome` it holds, by
-        kind: continuous `mean` and `sd`; count `rate` and `overdispersion`; revenue `buying_rate`, `log_mean` and
-        `log_sd`. Counts and revenue with `mean` and `sd` instead are checked as continuous.
-    cells
-        The observed cells, ([segment], arm).
+        A posterior of the same outcome over (arm), over the same (segment, arm), or over the same (unit, arm). Beside
+        `mean_outcome` it holds, by kind: continuous `mean` and `sd`; count `rate` and `overdispersion`; revenue
+        `buying_rate`, `log_mean` and `log_sd`. Counts and revenue with `mean` and `sd` instead are checked as continuous.
+        Over units it holds `sd` (chain, draw, [arm]), of normal noise about `mean_outcome`, unless outcomes are binary.
+    data
+        The observed cells, ([segment], arm); or the `Experiment`, whose units a posterior over units asks for, in its
+        order. It may hold covariates that the model was not given.
     seed
-        Seed of what is replicated.
+        Seed of what is replicated, which of units nothing is.
 
     Returns
     -------
@@ -46,11 +52,43 @@ def predictive_check(posterior: xr.DataTree, cells: Cells, *, seed: int) -> tupl
         "buying_over_segments"; "log_amounts", "log_amounts_over_segments" and "spread_of_log_amounts"; by arm
         "mean_amounts", from replicated sums, "amount_quantiles" and "largest_amounts".
 
+        Of units, at most 200 draws being looked at, cells are those of one arm that are alike: in what is predicted of
+        them, "rates_by_prediction"; in the effect that is predicted, "rates_by_effect"; in a covariate, a propensity or a
+        segment factor, "rates_by_covariate" (`unit_parts`). Compared are each arm, all of them together, treatments with
+        the control, and the parts of a division as a whole. Of outcomes that are not binary "means_by_..." instead, and in
+        the same cells "spread_of_residuals"; by arm "shape_of_residuals" (how many lie within half a standard deviation of
+        the noise, 2 below, 2 above, and 3 away) and "largest_residuals".
+
     Raises
     ------
     PosteriorError
-        The posterior's arms or segments are not those of the cells, or it lacks draws that its kind needs.
+        The posterior's arms or segments are not those of the data, it lacks draws that its kind needs, or it is over units
+        and the data are cells.
+    ArgumentError
+        The units are not those of the posterior, or stand in another order.
+
+    Notes
+    -----
+    The units' parts are chosen by the fit, and the draws were fitted to the outcomes: a model that is right fails more
+    seldom than its level says. What no check of units finds is a fault that leaves every part right: a product of two
+    covariates, each of which by itself changes nothing, or a cause that goes with none of the covariates.
     """
+    if _over_units(posterior):
+        if not isinstance(data, Experiment):
+            raise PosteriorError(
+                f"the posterior is over units, and the data are {type(data).__name__}; give the Experiment that it was "
+                f"fitted on"
+            )
+        return _kept(unit_checks(posterior, data))
+    return _of_cells(posterior, data.cells() if isinstance(data, Experiment) else data, seed)
+
+
+def _over_units(posterior: xr.DataTree) -> bool:
+    group = posterior.children.get(POSTERIOR)
+    return group is not None and MEAN_OUTCOME in group.data_vars and UNIT in group[MEAN_OUTCOME].dims
+
+
+def _of_cells(posterior: xr.DataTree, cells: Cells, seed: int) -> tuple[Check, ...]:
     generator = np.random.Generator(np.random.PCG64(seed))
     held = posterior[POSTERIOR].data_vars
     if cells.kind == "binary":
