@@ -21,7 +21,7 @@ from bayesuplift.decisions.choice import Choice, Standards, choose_arm
 from bayesuplift.decisions.deployment.policy_file import save_policy
 from bayesuplift.decisions.trees.policy_tree import PolicyTree, policy_tree
 from bayesuplift.dims import POSTERIOR, SEGMENT, TERM
-from bayesuplift.errors import AnalysisError, BayesupliftError, UnreadableFileError, listed
+from bayesuplift.errors import AnalysisError, BayesupliftError, PosteriorError, UnreadableFileError, listed
 from bayesuplift.estimands.grouped import grouped
 from bayesuplift.estimands.projection_curves import effect_curves
 from bayesuplift.estimands.projection_tree import effect_tree
@@ -266,28 +266,44 @@ def _decide(
             left_out.append(f"{outcome.name} by {factor} is left out: {refusal}")
         else:
             segmentations.append(found)
-    checked = analysis.checks.predictive and not run.of.by_unit
+    economics = analysis.economics_of(outcome)
+    tree = None
+    if isinstance(data, Experiment):
+        tree = _tree(posterior, data, choice, economics, seed=next(run.seeds), left_out=left_out)
     result = OutcomeResult(
         posterior=posterior,
         choice=choice,
         role=outcome.role,
-        model_checks=predictive_check(posterior, cells, seed=next(run.seeds)) if checked else (),
+        model_checks=_predicted(posterior, data, seed=next(run.seeds), left_out=left_out)
+        if analysis.checks.predictive
+        else (),
         segmentations=tuple(segmentations),
-        economics=analysis.economics_of(outcome),
+        economics=economics,
         by_segment=by_segment,
         observed=cells.by().statistics if run.of.by_unit else None,
         explanations=_explained(posterior, data, analysis.model.prob, left_out) if isinstance(data, Experiment) else (),
         rules=analysis.rules,
-        policy_tree=_tree(
-            posterior, data, choice, analysis.economics_of(outcome), seed=next(run.seeds), left_out=left_out
-        ),
+        policy_tree=tree,
     )
     return result, left_out
 
 
+def _predicted(
+    posterior: xr.DataTree, data: Cells | Experiment, *, seed: int, left_out: list[str]
+) -> tuple[Check, ...]:
+    """Whether the posterior predicts the data; of a model of units whose noise it does not know, that this is not known."""
+    try:
+        return predictive_check(posterior, data, seed=seed)
+    except PosteriorError as refusal:
+        if not isinstance(data, Experiment):
+            raise
+        left_out.append(f"{data.outcome_name}: predictive checks are left out: {refusal}")
+        return ()
+
+
 def _tree(
     posterior: xr.DataTree,
-    data: Cells | Experiment,
+    data: Experiment,
     choice: Choice,
     economics: Economics | None,
     *,
@@ -295,7 +311,7 @@ def _tree(
     left_out: list[str],
 ) -> PolicyTree | None:
     """The policy on units as a tree over what is known of them; None without economics, or where a check failed."""
-    if economics is None or choice.verdict.name == "INVALID" or not isinstance(data, Experiment):
+    if economics is None or choice.verdict.name == "INVALID":
         return None
     try:
         return policy_tree(posterior, economics, data, seed=seed)

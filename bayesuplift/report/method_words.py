@@ -9,7 +9,13 @@ from bayesuplift.decisions.choice import Choice
 from bayesuplift.dims import PRIOR, SAMPLE_STATS, SEGMENT, UNIT
 from bayesuplift.posterior.schema import STATED, group
 
-_OF_SHAPE = frozenset({"zeros", "large_counts", "mean_amounts", "amount_quantiles", "largest_amounts"})
+_OF_SHAPE = frozenset(
+    {
+        *("zeros", "large_counts", "mean_amounts", "amount_quantiles", "largest_amounts"),
+        *("shape_of_residuals", "largest_residuals"),
+    }
+)
+_OF_NOISE = "spread_of_residuals"
 
 
 def _kept_one_in(posterior: xr.DataTree) -> int:
@@ -44,21 +50,29 @@ def model_note(checks: Sequence[Check], pooled: str | None) -> str:
     """What follows, and what does not, from predictive checks that failed, or that there are none of."""
     if pooled == UNIT and not checks:
         return (
-            "Predictive checks are made of models of cells: none was made of this model of units. Its effects by level of "
-            "a factor stand beside the raw differences, which tell where it is wrong."
+            "No predictive check of this model of units was made. Its effects by level of a factor stand beside the raw "
+            "differences, which tell where it is wrong."
         )
     failed = {check.name for check in checks if not check.passed}
     shape = failed & _OF_SHAPE
+    levels = failed - shape - {_OF_NOISE}
     parts = []
-    if failed - shape and pooled in (SEGMENT, UNIT):
+    if levels and pooled in (SEGMENT, UNIT):
+        some, one = ("units", "such units") if pooled == UNIT else ("segments", "such a segment")
         parts.append(
-            "Some segments are not as the pooled model says. The average effect of randomized arms hardly rests on it; of "
-            "such a segment the raw figures tell more than the pooled ones."
+            f"Some {some} are not as the pooled model says. The average effect of randomized arms hardly rests on it; of "
+            f"{one} the raw figures tell more than the pooled ones."
         )
-    elif failed - shape:
+    elif levels:
         parts.append(
             "One level an arm does not describe every segment. The average effect of randomized arms does not rest on it; "
             "a statement about a segment needs the figures by segment."
+        )
+    if _OF_NOISE in failed:
+        parts.append(
+            "Outcomes vary about their predictions more for some units than for others, or a few lie far from the rest, "
+            "and the model has one spread an arm: the average effect hardly rests on it, intervals of effects of units and "
+            "of segments do."
         )
     if shape:
         parts.append(

@@ -199,7 +199,7 @@ def test_three_renderings_say_the_same() -> None:
     for text in (markdown, page):
         assert "Who responds" in text
         assert "an outcome is worth 4" in text
-        assert "none was made of this model of units" in text
+        assert "No predictive check of this model of units was made" in text
         for row in every["best"]:
             assert row["shown"]["share_best"].split(" [")[0] in text
         for row in every["covariates"]["rows"]:

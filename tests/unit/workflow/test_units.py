@@ -92,8 +92,12 @@ def test_units_and_cells_are_decided_in_one_file(analysed: tuple[Path, Report]) 
     assert [int(one) for one in spend.posterior["posterior/unit"].to_numpy()] == list(range(1000, 1600))
     assert spend.choice.verdict.name == "CHOOSE", spend.choice.verdict.sentence
     assert [check.name for check in analysed[1].checks] == ["sample_ratio", "missingness", "duplicates"]
-    assert visits.model_checks
-    assert not spend.model_checks
+    assert [check.name for check in visits.model_checks] == ["cell_rates", "spread_over_segments"]
+    assert [check.name for check in spend.model_checks] == [
+        *("means_by_prediction", "means_by_effect", "means_by_covariate"),
+        *("spread_of_residuals", "shape_of_residuals", "largest_residuals"),
+    ]
+    assert all(check.passed for check in spend.model_checks), [check.sentence for check in spend.model_checks]
 
 
 def test_effects_by_level_are_averages_of_the_units_and_stand_beside_raw_ones(analysed: tuple[Path, Report]) -> None:
@@ -134,7 +138,8 @@ def test_the_report_says_for_whom_which_arm_is_best(analysed: tuple[Path, Report
     for text in (to_markdown(facts), to_html(facts)):
         assert "Who responds" in text
         assert "Who responds, by level of each factor" in text
-        assert "none was made of this model of units" in text
+        assert "mean of units with like covariates is as the model predicts" in text
+        assert "No predictive check" not in text
         assert "without pooling" not in text.split("visits (secondary)")[0]
 
 
@@ -212,6 +217,27 @@ def drawn(data: bu.Experiment) -> xr.DataTree:
     )
 
 
+def test_an_analysis_says_where_its_model_of_units_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws about the means of the arms: nothing of what differs by channel, which is where the report points."""
+
+    def fit(_: str, data: bu.Experiment | bu.Cells, **options: Any) -> xr.DataTree:
+        if isinstance(data, bu.Cells):
+            return bu.fit("beta_binomial", data, **options)
+        tree = drawn(data)
+        tree["posterior/sd"] = xr.DataArray(np.full((4, 100), 2.0), dims=("chain", "draw"))
+        return tree
+
+    monkeypatch.setattr("bayesuplift.workflow.fit", fit)
+    facts = bu.analyze(written(tmp_path)).facts()
+    spend = facts["outcomes"][0]
+    (by_covariate,) = [one for one in spend["model_checks"] if one["name"] == "means_by_covariate"]
+    assert not by_covariate["passed"]
+    assert "channel" in by_covariate["sentence"]
+    assert "of such units the raw figures tell more" in spend["model_note"]
+    for text in (to_markdown(facts), to_html(facts)):
+        assert "NOT AS PREDICTED" in text
+
+
 def test_what_the_file_says_of_units_reaches_their_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -256,13 +282,18 @@ def test_without_factors_there_are_units_alone(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("bayesuplift.workflow.fit", lambda _, data, **__: drawn(data))
     path = written(tmp_path)
     text = path.read_text(encoding="utf-8").replace('segments = ["channel", "old"]\n', "")
-    path.write_text(text[: text.index('[[outcome]]\nname = "visits"')] + "[model]\nseed = 3\n", encoding="utf-8")
-    (outcome,) = bu.analyze(path).facts()["outcomes"]
+    text = text[: text.index('[[outcome]]\nname = "visits"')] + "[model]\nseed = 3\n[checks]\npredictive = false\n"
+    path.write_text(text, encoding="utf-8")
+    report = bu.analyze(path)
+    (outcome,) = report.facts()["outcomes"]
+    assert outcome["model_checks"] == []
+    assert outcome["model_note"].startswith("No predictive check of this model of units was made.")
+    assert not any("predictive" in note for note in report.notes)
     assert outcome["responders"] is None
     assert outcome["segmentations"] == []
     assert outcome["units"]["units"] == 600
     assert outcome["arms"][0]["n"] == 200
-    assert to_html(bu.analyze(path).facts())
+    assert to_html(report.facts())
 
 
 def test_too_many_segments_are_told_by_level_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,6 +305,9 @@ def test_too_many_segments_are_told_by_level_alone(tmp_path: Path, monkeypatch: 
     report = bu.analyze(path)
     (outcome,) = report.facts()["outcomes"]
     assert "4 segments are too many to be told one by one" in report.notes[0]
+    # these draws are of no noise that the outcomes could be held against
+    assert report.outcomes[0].model_checks == ()
+    assert any("spend: predictive checks are left out: to be checked against units" in one for one in report.notes)
     assert outcome["responders"] is None
     channel = bu.gate(report.outcomes[0].posterior, by="channel").mean(("chain", "draw"))
     for place, level in enumerate(outcome["segmentations"][0]["levels"]):
