@@ -60,6 +60,7 @@ test: check
 calibrate: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.full
 	$(BIN)/python -m tests.calibration.forests
+	$(BIN)/python -m tests.calibration.predictive_units
 	$(BIN)/python -m tests.calibration.monitor
 	$(BIN)/python -m tests.calibration.ledger_faults
 
