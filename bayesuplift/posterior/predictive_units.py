@@ -14,7 +14,7 @@ from bayesuplift.data.experiment import Experiment
 from bayesuplift.dims import ARM
 from bayesuplift.errors import PosteriorError
 from bayesuplift.posterior.predictive_parts import SAMPLE, bernoulli_sum_tails, binomial_tails, cellwise
-from bayesuplift.posterior.unit_cells import Cells, Sides
+from bayesuplift.posterior.unit_cells import UnitCells, Sides
 from bayesuplift.posterior.unit_draws import OwnDraws
 
 Array = NDArray[np.float64]
@@ -44,17 +44,17 @@ def unit_checks(posterior: xr.DataTree, experiment: Experiment) -> list[Check | 
     """Check a posterior over units against their outcomes; see `predictive_check`."""
     draws = OwnDraws.of(posterior, experiment)
     if experiment.kind == "binary":
-        return _rate_checks(Cells.of(draws))
+        return _rate_checks(UnitCells.of(draws))
     if draws.sd is None:
         raise PosteriorError(
             f"to be checked against units with {experiment.kind} outcomes, the posterior needs draws of sd, the standard "
             f"deviation of normal noise, over (chain, draw, [arm]), beside mean_outcome. What single outcomes are like "
             f"under another law is not known here."
         )
-    return _normal_checks(Cells.of(draws))
+    return _normal_checks(UnitCells.of(draws))
 
 
-def _rate_checks(cells: Cells) -> list[Check | None]:
+def _rate_checks(cells: UnitCells) -> list[Check | None]:
     """Sums of Bernoulli outcomes with a chance each."""
     powers = np.empty((3, *cells.n.shape, cells.draws.count))
     for where, chance in cells.draws.blocks():
@@ -68,7 +68,7 @@ def _rate_checks(cells: Cells) -> list[Check | None]:
     return _level_checks(cells, tails, "rates", "rate")
 
 
-def _normal_checks(cells: Cells) -> list[Check | None]:
+def _normal_checks(cells: UnitCells) -> list[Check | None]:
     """Residuals in units of the noise, which are standard normal at every draw."""
     experiment = cells.draws.experiment
     sums = np.empty((2, *cells.n.shape, cells.draws.count))
@@ -96,7 +96,7 @@ def _normal_checks(cells: Cells) -> list[Check | None]:
     ]
 
 
-def _level_checks(cells: Cells, sides: Sides, plural: str, noun: str) -> list[Check | None]:
+def _level_checks(cells: UnitCells, sides: Sides, plural: str, noun: str) -> list[Check | None]:
     """Totals of cells, and differences between arms, a check a family."""
     found: list[Check | None] = []
     for family in dict.fromkeys(one.family for one in cells.parts):
@@ -115,7 +115,7 @@ def _level_checks(cells: Cells, sides: Sides, plural: str, noun: str) -> list[Ch
     return found
 
 
-def _levels(cells: Cells, part: int, column: int) -> tuple[int, float, float]:
+def _levels(cells: UnitCells, part: int, column: int) -> tuple[int, float, float]:
     """Units of a cell, and their mean outcome, observed and predicted; of two arms the differences between them."""
     if column < len(cells.arms):
         n, seen, told = (float(one[part, column]) for one in (cells.n, cells.observed, cells.predicted))
@@ -125,7 +125,7 @@ def _levels(cells: Cells, part: int, column: int) -> tuple[int, float, float]:
     return int(cells.n[part, list(pair)].sum()), seen - base, told - told_base
 
 
-def _spread_check(cells: Cells, sides: Sides, squares: Array) -> Check | None:
+def _spread_check(cells: UnitCells, sides: Sides, squares: Array) -> Check | None:
     """Sums of squared residuals of all cells; squares (part, arm, sample) are their means in units of the noise."""
     found = cells.check("spread_of_residuals", sides, noun="spread of outcomes")
     if found is None:

@@ -47,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class UnitCells:
     """Parts of the units by arm, and over all arms.
 
     Parameters
@@ -62,7 +62,7 @@ class Cells:
     draws: OwnDraws
 
     @classmethod
-    def of(cls, draws: OwnDraws) -> "Cells":
+    def of(cls, draws: OwnDraws) -> "UnitCells":
         """Divide the units by their predictions and covariates."""
         return cls(tuple(parts_of(draws.experiment, draws.mean)), draws)
 
