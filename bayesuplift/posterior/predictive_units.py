@@ -14,7 +14,7 @@ from bayesuplift.data.experiment import Experiment
 from bayesuplift.dims import ARM
 from bayesuplift.errors import PosteriorError
 from bayesuplift.posterior.predictive_parts import SAMPLE, bernoulli_sum_tails, binomial_tails, cellwise
-from bayesuplift.posterior.unit_cells import UnitCells, Sides
+from bayesuplift.posterior.unit_cells import Sides, UnitCells
 from bayesuplift.posterior.unit_draws import OwnDraws
 
 Array = NDArray[np.float64]
