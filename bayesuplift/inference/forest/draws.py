@@ -119,13 +119,7 @@ class ForestDraws:
 
     def by_arm(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the mean outcome (chain, draw, row, arm) from mu and tau (chain, draw, row, 1 + A)."""
-        found = np.empty((*parts.shape[:-1], len(self.coding)), dtype=np.float32)
-        for arm, coding in enumerate(self.coding):
-            one = found[..., arm]
-            one[:] = parts[..., 0]
-            for a in np.flatnonzero(coding):
-                one += np.float32(coding[a]) * parts[..., 1 + a]
-        return ndtr(found, out=found) if self.binary else found
+        return by_arm(parts, self.coding, binary=self.binary)
 
     def to_dataset(self) -> xr.Dataset:
         """Everything but groups and what was kept at the rows, for a netCDF file."""
@@ -173,3 +167,14 @@ class ForestDraws:
 
     def _forests(self) -> dict[str, Forest]:
         return {"prognostic": self.prognostic, **{f"effect_{a}": one for a, one in enumerate(self.effects)}}
+
+
+def by_arm(parts: NDArray[np.float32], coding: Array, *, binary: bool) -> NDArray[np.float32]:
+    """Return the mean outcome (..., arm) from mu and tau (..., 1 + A) and what multiplies tau under each arm, (arm, A)."""
+    found = np.empty((*parts.shape[:-1], len(coding)), dtype=np.float32)
+    for arm, own in enumerate(coding):
+        one = found[..., arm]
+        one[:] = parts[..., 0]
+        for a in np.flatnonzero(own):
+            one += np.float32(own[a]) * parts[..., 1 + a]
+    return ndtr(found, out=found) if binary else found

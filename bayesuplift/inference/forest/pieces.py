@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bayesuplift.inference.forest import gibbs
 from bayesuplift.inference.forest.binning import Cuts
-from bayesuplift.inference.forest.draws import ForestDraws, GroupDraws
+from bayesuplift.inference.forest.draws import ForestDraws, GroupDraws, by_arm
 from bayesuplift.inference.forest.packed import Forest, along_chains, along_draws, pack
 from bayesuplift.inference.forest.settings import Resolved
 
@@ -51,20 +51,28 @@ class Layout:
         Number of trees of the prognostic forest, and of every effect's.
     resolved
         Units of the outcome.
+    binary
+        Whether the outcome is.
     """
 
     n: int
     levels: tuple[int, ...]
     trees: tuple[int, int]
     resolved: Resolved
+    binary: bool
+
+    @property
+    def units(self) -> Array:
+        """Of what a control is expected to have, and of every effect, (1 + A,): per unit of dose where arms are doses."""
+        treatments = self.resolved.coding.shape[1]
+        # what was sampled are effects of the largest distance between doses
+        return np.array([self.resolved.spread, *[self.resolved.spread / self.resolved.reach] * treatments])
 
 
 def of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Piece:
     """Return the first so many draws of a chain."""
     resolved, levels = layout.resolved, layout.levels
-    treatments = resolved.coding.shape[1]
-    # what was sampled are effects of the largest distance between doses: told per unit of dose
-    own = np.array([resolved.spread, *[resolved.spread / resolved.reach] * treatments])
+    treatments, own = resolved.coding.shape[1], layout.units
 
     def its(values: Any, dtype: type = np.float64) -> NDArray:
         return np.asarray(values)[chain, :count].astype(dtype)
@@ -74,10 +82,6 @@ def of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Piece
     coefficients[:, 0] += resolved.location
     sigma = resolved.spread / np.sqrt(its(drawn.precision))
     sds = own * np.sqrt(np.repeat(layout.trees, [1, treatments]) / its(drawn.leaf_precision))
-    rows = None
-    if not isinstance(drawn.rows, tuple):
-        rows = np.moveaxis(its(drawn.rows, np.float32)[:, :, : layout.n], 1, 2) * own.astype(np.float32)
-        rows[..., 0] += np.float32(resolved.location)
     terms = []
     if levels:
         values, scales = its(drawn.levels[0]) * own, its(drawn.levels[1]) * own[:2]
@@ -87,11 +91,17 @@ def of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Piece
         forests=tuple(_forest(one, chain, count, unit) for one, unit in zip(heaps, own, strict=True)),
         numbers=np.column_stack([sigma, its(drawn.acceptance), coefficients, sds]),
         levels=tuple(terms),
-        rows=rows,
+        rows=None if isinstance(drawn.rows, tuple) else _at_rows(drawn, chain, count, layout),
     )
 
 
-def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts], *, binary: bool) -> ForestDraws:
+def averages_of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Array:
+    """Return mean outcomes averaged over the rows, (draw, arm), of the first so many draws of a chain."""
+    found = by_arm(_at_rows(drawn, chain, count, layout), layout.resolved.coding, binary=layout.binary)
+    return found.mean(axis=1, dtype=np.float64)
+
+
+def joined(parts: list[list[Piece]], layout: Layout, cuts: tuple[Cuts, Cuts]) -> ForestDraws:
     """Join the pieces of all chains, as far as the shortest of them went."""
     shared = min(len(one) for one in parts)
     parts = [one[:shared] for one in parts]
@@ -99,6 +109,7 @@ def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts]
     def together(values: list[list[NDArray]]) -> NDArray:
         return np.stack([np.concatenate(one) for one in values])
 
+    resolved = layout.resolved
     treatments = resolved.coding.shape[1]
     numbers = together([[piece.numbers for piece in one] for one in parts])
     forests = [
@@ -123,7 +134,7 @@ def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts]
         prognostic_cuts=cuts[0],
         effect_cuts=cuts[1],
         coding=resolved.coding,
-        binary=binary,
+        binary=layout.binary,
         groups=groups,
         at_rows=rows,
     )
@@ -132,3 +143,11 @@ def joined(parts: list[list[Piece]], resolved: Resolved, cuts: tuple[Cuts, Cuts]
 def _forest(heaps: gibbs.Heaps, chain: int, count: int, unit: float) -> Forest:
     variable, split, leaf = (np.asarray(one)[chain : chain + 1, :count] for one in heaps)
     return pack(variable, split, leaf).times(np.float32(unit))
+
+
+def _at_rows(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> NDArray[np.float32]:
+    """What a control is expected to have, and every effect, at the rows, (draw, n, 1 + A)."""
+    kept = np.asarray(drawn.rows)[chain, :count, :, : layout.n].astype(np.float32)
+    rows: NDArray[np.float32] = np.moveaxis(kept, 1, 2) * layout.units.astype(np.float32)
+    rows[..., 0] += np.float32(layout.resolved.location)
+    return rows

@@ -1,10 +1,12 @@
 """A run of the sampler: chains on their way, in pieces, on as many threads as there are processors."""
 
+import copy
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesuplift.data.causal_rows import CausalRows
-from bayesuplift.errors import ArgumentError, check_whole
+from bayesuplift.errors import ArgumentError, check_whole, listed
 from bayesuplift.inference.forest import gibbs, kernel
 from bayesuplift.inference.forest.draws import ForestDraws
 from bayesuplift.inference.forest.packed import cores
-from bayesuplift.inference.forest.pieces import Layout, Piece, joined, of_chain
+from bayesuplift.inference.forest.pieces import Layout, averages_of_chain, joined, of_chain
 from bayesuplift.inference.forest.planting import cut, numbers, planted
-from bayesuplift.inference.forest.settings import Resolved, resolve
+from bayesuplift.inference.forest.settings import SCALES, Resolved, resolve
 from bayesuplift.priors.forest import ForestPrior
 
 Progress = Callable[[int], None]
+_Kept = TypeVar("_Kept")
 
 # Draws and sweeps of a piece of the run: what an interrupt waits for, and what is on its way to being stored; and sweeps
 # that a piece of several draws has at most.
@@ -61,22 +64,30 @@ class Sampler:
         self._group = _divisor(chains, -(-chains // available))
         self._groups = [slice(low, low + self._group) for low in range(0, chains, self._group)]
         self._threads = min(available, len(self._groups))
-        self._n = len(rows.outcome)
-        many = self._n > _MANY_ROWS
+        self._rows, self._prior = rows, prior
+        many = len(rows.outcome) > _MANY_ROWS
         self._kept, self._burnt = (_WITH_MANY_ROWS, _WITH_MANY_ROWS) if many else (_KEPT, _BURNT)
         self._flags = gibbs.Flags(expanded=prior.expanded, learned=prior.learned, binary=rows.binary)
-        self._resolved = resolve(prior, rows)
+        resolved = resolve(prior, rows)
         self._cuts = cut(rows, prior)
-        self._data, trees = planted(rows, prior, self._resolved, self._cuts)
-        self._numbers = numbers(prior, self._resolved, rows)
+        self._data, trees = planted(rows, prior, resolved, self._cuts)
+        self._numbers = numbers(prior, resolved, rows)
+        self._states: list[gibbs.State]
         self._set(gibbs.first(_keys(seed, chains), self._data, *trees))
         levels = tuple(int(one.max()) + 1 for one in rows.groups)
-        self._layout = Layout(self._n, levels, (prior.prognostic.trees, prior.effect.trees), self._resolved)
+        of_forests = prior.prognostic.trees, prior.effect.trees
+        self._layout = Layout(len(rows.outcome), levels, of_forests, resolved, rows.binary)
+        self._interrupted = False
 
     @property
     def resolved(self) -> Resolved:
         """The prior with every number known."""
-        return self._resolved
+        return self._layout.resolved
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether an interrupt from the keyboard ended the last run, and what was drawn by then was returned."""
+        return self._interrupted
 
     @property
     def states(self) -> gibbs.State:
@@ -127,6 +138,47 @@ class Sampler:
             )
         )
 
+    def under(self, prior: ForestPrior, *, stream: int) -> Self:
+        """Return the same chains under a prior of other scales: from where they stand, with random streams of their own.
+
+        This sampler, and where its chains are, stay as they are; data and compiled program serve both.
+
+        Parameters
+        ----------
+        prior
+            The other prior: this one's but for its standard deviations.
+        stream
+            Tells apart the streams of several such samplers.
+
+        Raises
+        ------
+        ArgumentError
+            The prior differs in more than that.
+        """
+        if replace(prior, **{name: getattr(self._prior, name) for name in SCALES}) != self._prior:
+            raise ArgumentError(f"chains go on under a prior that differs in {listed(SCALES)} alone; found {prior}")
+        found = copy.copy(self)
+        found._take_up(prior, stream)  # noqa: SLF001 -- one of the same kind
+        return found
+
+    def _take_up(self, prior: ForestPrior, stream: int) -> None:
+        """Change the prior, and the random streams."""
+        stated = self._numbers
+        self._layout = replace(self._layout, resolved=resolve(prior, self._rows))
+        self._prior, self._numbers = prior, numbers(prior, self.resolved, self._rows)
+        # Leaves spread as far in units of what is stated: the law of effects' leaves is cut off in these units, and a chain
+        # that began outside it could stay there. The first sweep draws all leaves anew from a spread that is possible.
+        further = np.asarray(stated.leaf_rate) / np.asarray(self._numbers.leaf_rate)
+        with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
+            self._states = [
+                jax.device_put(
+                    one._replace(
+                        key=_keys_from(one.key, stream), leaf_precision=further * np.asarray(one.leaf_precision)
+                    )
+                )
+                for one in self._states
+            ]
+
     def burn_in(self, sweeps: int, progress: Progress | None = None) -> None:
         """Sweep, and keep nothing.
 
@@ -141,7 +193,7 @@ class Sampler:
         counts = [min(self._burnt, sweeps - done) for done in range(0, sweeps, self._burnt)]
         # one program serves burn-in and draws: all its sweeps come before the first state that it keeps
         pieces = [np.array([count] + [0] * (self._kept - 1), dtype=np.int32) for count in counts]
-        self._run(pieces, [0] * len(pieces), at_rows=True, progress=progress)
+        self._run(pieces, [0] * len(pieces), of_chain, at_rows=True, progress=progress)
 
     def draw(self, draws: int, *, thin: int = 1, at_rows: bool = True, progress: Progress | None = None) -> ForestDraws:
         """Sweep on and keep a draw of each chain after every `thin` sweeps.
@@ -159,14 +211,40 @@ class Sampler:
         progress
             As for `burn_in`.
         """
+        found = self._drawn(draws, thin, of_chain, at_rows=at_rows, progress=progress)
+        return joined(found, self._layout, self._cuts)
+
+    def averages(self, draws: int, *, thin: int = 1, progress: Progress | None = None) -> NDArray[np.float64]:
+        """Sweep on as `draw` does, and keep of every draw mean outcomes averaged over the rows: (chain, draw, arm).
+
+        What it takes at the rows is a piece of the run at a time.
+
+        Parameters
+        ----------
+        draws, thin, progress
+            As for `draw`, and an interrupt too.
+        """
+        found = self._drawn(draws, thin, averages_of_chain, at_rows=True, progress=progress)
+        shared = min(len(one) for one in found)
+        return np.stack([np.concatenate(one[:shared]) for one in found])
+
+    def _drawn(
+        self,
+        draws: int,
+        thin: int,
+        keep: Callable[[gibbs.Draw, int, int, Layout], _Kept],
+        *,
+        at_rows: bool,
+        progress: Progress | None,
+    ) -> list[list[_Kept]]:
+        """Sweep on, and return what is to be kept of each chain's draws, piece by piece."""
         check_whole("draws", draws, 1)
         check_whole("thin", thin, 1)
         # a piece begins with sums made anew: rounding that is stretched along must not grow over very many sweeps
         most = min(self._kept, max(_SUMMED // thin, 1))
         counts = [min(most, draws - done) for done in range(0, draws, most)]
         pieces = [np.where(np.arange(self._kept) < count, thin, 0).astype(np.int32) for count in counts]
-        parts = self._run(pieces, counts, at_rows=at_rows, progress=progress)
-        return joined(parts, self._resolved, self._cuts, binary=self._flags.binary)
+        return self._run(pieces, counts, keep, at_rows=at_rows, progress=progress)
 
     def _set(self, states: gibbs.State) -> None:
         with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
@@ -175,12 +253,19 @@ class Sampler:
             ]
 
     def _run(
-        self, pieces: list[NDArray[np.int32]], counts: list[int], *, at_rows: bool, progress: Progress | None
-    ) -> list[list[Piece]]:
-        """Run the pieces with every group of chains; return what each chain kept, piece by piece."""
-        found: list[list[Piece]] = [[] for _ in range(self._groups[-1].stop)]
+        self,
+        pieces: list[NDArray[np.int32]],
+        counts: list[int],
+        keep: Callable[[gibbs.Draw, int, int, Layout], _Kept],
+        *,
+        at_rows: bool,
+        progress: Progress | None,
+    ) -> list[list[_Kept]]:
+        """Run the pieces with every group of chains; return what is kept of each chain's draws, piece by piece."""
+        found: list[list[_Kept]] = [[] for _ in range(self._groups[-1].stop)]
         if not pieces:
             return found
+        self._interrupted = False
         stop, done = threading.Event(), queue.SimpleQueue[int]()
         # one thread compiles, the others find the program made
         self._advance(self._states[0], np.zeros_like(pieces[0]), at_rows=at_rows)
@@ -191,7 +276,7 @@ class Sampler:
                     return
                 self._states[place], drawn = self._advance(self._states[place], sweeps, at_rows=at_rows)
                 for chain in range(self._group if count else 0):
-                    kept = of_chain(drawn, chain, count, self._layout)
+                    kept = keep(drawn, chain, count, self._layout)
                     found[self._groups[place].start + chain].append(kept)
                 done.put(int(sweeps.sum()) * self._group)
 
@@ -204,6 +289,7 @@ class Sampler:
                 pool.shutdown()
                 if not isinstance(raised, KeyboardInterrupt) or not all(found):
                     raise
+                self._interrupted = True
         return found
 
     def _advance(
@@ -243,6 +329,11 @@ def _report(futures: list[Future[None]], done: "queue.SimpleQueue[int]", progres
 def _keys(seed: int, chains: int) -> NDArray[np.uint32]:
     """A random key for each chain, whatever their number."""
     return np.array([np.random.SeedSequence([seed, chain]).generate_state(2) for chain in range(chains)])
+
+
+def _keys_from(keys: Any, stream: int) -> NDArray[np.uint32]:
+    """Other random keys, made from those of the chains."""
+    return np.array([np.random.SeedSequence([*map(int, key), stream]).generate_state(2) for key in np.asarray(keys)])
 
 
 def _divisor(number: int, most: int) -> int:

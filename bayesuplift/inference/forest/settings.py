@@ -13,9 +13,11 @@ from bayesuplift.priors.forest import ForestPrior
 
 _NOISE_DEGREES: Final = 3.0
 _NOISE_TAIL: Final = 0.1
-_SCALES: Final = ("intercept_sd", "prognostic_sd", "average_sd", "effect_sd", "segment_sd", "segment_effect_sd")
+SCALES: Final = ("intercept_sd", "prognostic_sd", "average_sd", "effect_sd", "segment_sd", "segment_effect_sd")
+"""Standard deviations that a prior states, the noise's aside."""
+
 _TWO: Final = 2
-_NUMBERS: Final = ("location", *_SCALES, "noise_sd")
+_NUMBERS: Final = ("location", *SCALES, "noise_sd")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
     if rows.binary:
         location = float(norm.ppf(stated["location"]))
         slope = float(norm.pdf(location))  # a small change of the value behind is the probability's over this
-        scales = {name: stated[name] / slope for name in _SCALES}
+        scales = {name: stated[name] / slope for name in SCALES}
         noise = {"noise_shape": 1.0, "noise_rate": 1.0}
         return Resolved(location=location, spread=1.0, coding=coding, reach=reach, **scales, **noise)
     mean = weight @ rows.outcome / weight.sum()
@@ -85,7 +87,7 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
         spread=spread if spread > 0.0 else stated["noise_sd"],
         coding=coding,
         reach=reach,
-        **{name: stated[name] for name in _SCALES},
+        **{name: stated[name] for name in SCALES},
         noise_shape=_NOISE_DEGREES / 2.0,
         noise_rate=stated["noise_sd"] ** 2 * tail / 2.0,
     )

@@ -92,9 +92,12 @@ def test_a_seed_gives_its_draws_however_the_run_is_divided(finished: Any) -> Non
         elsewhere = sampler(world(), "another seed")
         elsewhere.resume(again.position())
         second = elsewhere.draw(50)
+        elsewhere.resume(again.position())
+        averages = elsewhere.averages(50)
     np.testing.assert_array_equal(first.at_rows, draws.at_rows[:, :50])
     np.testing.assert_array_equal(second.at_rows, draws.at_rows[:, 50:100])
     np.testing.assert_array_equal(second.sigma, draws.sigma[:, 50:100])
+    np.testing.assert_array_equal(averages, draws.by_arm(second.at_rows).mean(axis=2, dtype=np.float64))
     assert not np.array_equal(draws.sigma[0], draws.sigma[1])
 
 
