@@ -46,6 +46,34 @@ def test_what_speaks_of_the_draws_is_kept() -> None:
     assert "n" not in kept["posterior"].coords
 
 
+def test_other_priors_say_of_everybody_what_they_said() -> None:
+    values = rates(seed=10)
+    tree = factored(values, pooled="segment")
+    others = factored(rates(seed=11))["posterior"].to_dataset().expand_dims(prior=["weak"])
+    tree["alternatives"] = xr.DataTree(others.assign(description=("prior", ["another prior"])))
+    by_newbie = grouped(tree, by="newbie", observed=observed(pairs()))
+    kept = by_newbie["alternatives"].to_dataset()
+    assert kept["mean_outcome"].dims == ("prior", "chain", "draw", "arm")
+    assert "segment" not in kept.coords
+    expected = np.average(rates(seed=11), axis=2, weights=np.array(UNITS).sum(axis=1))
+    np.testing.assert_allclose(kept["mean_outcome"].sel(prior="weak"), expected, rtol=1e-13)
+    whole, divided = (bu.choose_arm(one, threshold_of_caring=0.01).sensitivity for one in (tree, by_newbie))
+    xr.testing.assert_allclose(divided, whole, rtol=1e-12)
+    assert divided.attrs["left_out"] == ""
+
+
+def test_averages_of_units_under_other_priors_stay_as_they_are() -> None:
+    rng = np.random.default_rng(5)
+    tree = over_units(rng.uniform(size=(2, 10, 6, 3)), factors={"newbie": list("001011")}, kind="binary")
+    other = xr.Dataset(
+        {"mean_outcome": (("prior", "chain", "draw", "arm"), rng.uniform(size=(1, 2, 4, 3)))},
+        coords={"prior": ["weak"], "arm": tree["posterior"]["arm"].to_numpy()},
+    )
+    tree["alternatives"] = xr.DataTree(other.assign(description=("prior", ["another prior"])))
+    by_newbie = grouped(tree, by="newbie", observed=observed([[1, 1, 1], [1, 1, 1]]))
+    assert by_newbie["alternatives"].to_dataset().identical(tree["alternatives"].to_dataset())
+
+
 def test_a_factor_that_is_not_there_is_named() -> None:
     with pytest.raises(FactorNotFoundError, match="Did you mean 'newbie'"):
         grouped(factored(rates(seed=1)), by="newby", observed=observed(pairs()))
