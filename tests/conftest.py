@@ -72,6 +72,7 @@ _TOGETHER = {
     "tests/twins/test_reference.py": "tests/contracts/test_posteriors.py",
     "tests/unit/models/test_forest_doses.py": "tests/unit/models/test_forest_refusals.py",
     "tests/unit/models/test_forest_predictions.py": "tests/unit/models/test_forest_refusals.py",
+    "tests/unit/models/test_forest_sensitivity.py": "tests/unit/models/test_forest_refusals.py",
 }
 
 

@@ -1,6 +1,7 @@
 """The fit of a causal forest: from units to the groups of a posterior, and from stored trees to new units."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from bayesuplift.data.propensity import columns_asked_for
 from bayesuplift.data.unit_table import coded_units
 from bayesuplift.data.units import Units
 from bayesuplift.dims import (
+    ALTERNATIVES,
     ARM,
     CHAIN,
     COVARIATE,
@@ -30,7 +32,8 @@ from bayesuplift.dims import (
 )
 from bayesuplift.errors import PosteriorError
 from bayesuplift.inference.forest.draws import ForestDraws
-from bayesuplift.inference.forest.run import Sampler
+from bayesuplift.inference.forest.run import Progress, Sampler
+from bayesuplift.inference.labelled import alternatives
 from bayesuplift.inference.session import jax_session
 from bayesuplift.inference.thinning import KEPT_ONE_IN, check_fits, one_in
 from bayesuplift.posterior.diagnostics import diagnose
@@ -41,11 +44,16 @@ from bayesuplift.spec import ModelSpec
 SWEEPS: Final = "sweeps_per_draw"
 """Attribute of `sample_stats`: sweeps from one draw to the next."""
 
+# Under each other prior of a sensitivity table, of a chain. After 25 sweeps the law of averages over units is that prior's
+# (benchmarks/forest_other_priors.py): the data are the same, and all leaves are drawn anew in every sweep.
+_LEFT_OUT_OF_OTHERS: Final = 50
+_DRAWS_OF_OTHERS: Final = 150
+
 
 def sample(
     spec: ModelSpec,
     units: Units,
-    prior: ForestPrior,
+    priors: Mapping[str, ForestPrior],
     *,
     seed: int,
     chains: int,
@@ -53,6 +61,7 @@ def sample(
     warmup: int,
     rounds: int,
     progress: bool | None,
+    sensitivity: bool = True,
     position: xr.Dataset | None = None,
 ) -> dict[str, xr.Dataset]:
     """Draw from the posterior by Gibbs sampling; an interrupt from the keyboard keeps what all chains had drawn by then.
@@ -61,8 +70,11 @@ def sample(
 
     Parameters
     ----------
-    spec, units, prior
+    spec, units
         What is sampled.
+    priors
+        The stated prior first, then those of a sensitivity table. The chains go on under each of these from where they end,
+        a fraction of the run's length, and averages over the units are all that is kept. An interrupt leaves them out.
     seed, chains, draws, warmup
         Of the run; draws and sweeps before them of each chain.
     rounds
@@ -70,6 +82,8 @@ def sample(
         one to the next.
     progress
         Whether to show a progress bar; None where standard error is a terminal.
+    sensitivity
+        Whether to draw under the other priors.
     position
         Where the chains of another run stood at its end: they go on from there, with their own random streams.
 
@@ -79,39 +93,69 @@ def sample(
         The groups `posterior`: `mean_outcome` (float32), `average_effect` over the units, `sd` of the noise where the
         outcome is not binary, how many decisions of each draw's trees ask for each covariate, what levels of segments add,
         and the scales of these, of effects by treatment, or per unit of dose where arms are doses; `sample_stats`;
-        `forests`, which `predicted_by_trees` reads; and `position`.
+        `forests`, which `predicted_by_trees` reads; `position`; and, with `sensitivity`, `alternatives`.
     """
+    stated, *others = priors
+    prior = priors[stated]
+    others = others if sensitivity else []
     rows = spec.program(units, prior=prior)
     every = one_in(chains, draws, {UNIT: len(rows.outcome), ARM: len(units.design.arms)})
+    of_others = min(draws, _DRAWS_OF_OTHERS)
+    total = chains * (warmup + draws + len(others) * (_LEFT_OUT_OF_OTHERS + of_others))
     hidden = None if progress is None else not progress
-    with jax_session(), tqdm(total=chains * (warmup + draws), desc="sampling", disable=hidden, file=sys.stderr) as bar:
+    with jax_session(), tqdm(total=total, desc="sampling", disable=hidden, file=sys.stderr) as bar:
         sampler = Sampler(rows, prior, seed=seed, chains=chains)
         if position is not None:
             sampler.resume({str(name): one.to_numpy() for name, one in position.items()})
         sampler.burn_in(warmup, bar.update)
-        thin = every
+        apart = 1  # sweeps from one draw to the next, of those that there is room for
         while True:
-            kept = sampler.draw(draws // every, thin=thin, progress=bar.update)
+            kept = sampler.draw(draws // every, thin=apart * every, progress=bar.update)
             posterior = _posterior(kept, units, prior)
-            whole = kept.shape[1] == draws // every
-            if not whole or thin == every * 2 ** (rounds - 1) or _trusted(posterior):
+            if sampler.interrupted or apart == 2 ** (rounds - 1) or _trusted(posterior):
                 break
-            thin *= 2
-            bar.total += chains * thin * (draws // every)
+            bar.total += chains * apart * (2 * every * (draws // every) + len(others) * of_others)
+            apart *= 2
+        drawn: dict[str, NDArray[np.float64]] = {}
+        if not sampler.interrupted:
+            # averages take no room to speak of: their draws lie apart by what diagnostics asked for alone
+            drawn = _under(sampler, {name: priors[name] for name in others}, of_others, apart, bar.update)
     stats = xr.Dataset(
         {"acceptance_rate": ((CHAIN, DRAW), kept.acceptance)},
         coords={name: posterior[name] for name in (CHAIN, DRAW)},
-        attrs={SWEEPS: thin} | ({KEPT_ONE_IN: every} if every > 1 else {}),
+        attrs={SWEEPS: apart * every} | ({KEPT_ONE_IN: every} if every > 1 else {}),
     )
     stands = {
         name: ((CHAIN, *(f"{name}_{k}" for k in range(1, one.ndim))), one) for name, one in sampler.position().items()
     }
-    return {
+    groups = {
         POSTERIOR: posterior,
         SAMPLE_STATS: stats,
         FORESTS: kept.to_dataset(),
         POSITION: xr.Dataset(stands),
     }
+    return groups | ({ALTERNATIVES: alternatives(posterior, drawn, priors)} if drawn else {})
+
+
+def _under(
+    sampler: Sampler, priors: Mapping[str, ForestPrior], draws: int, thin: int, progress: Progress
+) -> dict[str, NDArray[np.float64]]:
+    """Mean outcomes averaged over the units, (chain, draw, arm), under each prior; nothing after an interrupt.
+
+    Weights could not bring the draws under another prior: effects' spread is cut off at twice what is stated, so that no
+    draw lies where a wider prior allows more.
+    """
+    found = {}
+    try:
+        for place, (name, prior) in enumerate(priors.items()):
+            other = sampler.under(prior, stream=place)
+            other.burn_in(_LEFT_OUT_OF_OTHERS, progress)
+            found[name] = other.averages(draws, thin=thin, progress=progress)
+            if other.interrupted:
+                return {}
+    except KeyboardInterrupt:
+        return {}
+    return found
 
 
 def _trusted(posterior: xr.Dataset) -> bool:

@@ -1,7 +1,7 @@
 """The one entry to inference."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ from bayesuplift.inference.density import Data
 from bayesuplift.inference.reparametrised import STANDARDISED
 from bayesuplift.inference.vectorised import SUPERCHAINS
 from bayesuplift.posterior import diagnostics
-from bayesuplift.posterior.schema import STATED, assemble
+from bayesuplift.posterior.schema import assemble
 from bayesuplift.posterior.storage import provenance
 from bayesuplift.spec import ModelSpec, find, registered
 
@@ -31,6 +31,7 @@ _METHODS: dict[Engine, str] = {
     "hmc": "HMC, many chains stepped together (NumPyro program)",
     "nuts": "NUTS (NumPyro)",
 }
+_DRAWING_UNDER_OTHERS: Final = ("gibbs", "hmc")
 _LENGTH = {"chains": 4, "draws": 1000, "warmup": 1000}
 _LENGTH_OF_MANY = {"chains": 32, "draws": 125, "warmup": 150}
 _LENGTH_OF_FORESTS = {"chains": 4, "draws": 500, "warmup": 500}
@@ -80,8 +81,9 @@ def fit(
     progress
         Whether to show a progress bar on standard error; by default only when that is a terminal.
     sensitivity
-        Whether "hmc" draws under the alternative priors, too: a sensitivity table of decisions needs it, and it takes more
-        steps than the fit itself.
+        Whether "hmc" and "gibbs" draw under the alternative priors, too, of models of units averages over these alone: a
+        sensitivity table of decisions needs it. "hmc" takes more steps for it than for the fit itself, "gibbs" 200 sweeps
+        a chain under each prior, from where the chains ended: two fifths of a fit by default.
     start
         Posterior of an earlier fit by "gibbs" of the same data with the same prior: its chains go on from where they stood,
         with their own random streams, and `seed` decides nothing. The draws that follow are returned, without those before.
@@ -121,8 +123,9 @@ def fit(
 
     def by(engine: Engine, length: Mapping[str, int], *, careful: bool = False, **told: Any) -> xr.DataTree:
         markov: dict[str, Any] = {"seed": int(seed), "progress": progress, **length}
+        markov |= {"sensitivity": sensitivity} if engine in _DRAWING_UNDER_OTHERS else {}
         if engine == "hmc":
-            markov |= {"sensitivity": sensitivity, "careful": careful}
+            markov["careful"] = careful
         if engine == "gibbs":
             markov["rounds"] = _ROUNDS_OF_FORESTS if draws is None else 1
             markov["position"] = None if start is None else start[POSITION].to_dataset()
@@ -201,7 +204,7 @@ def _groups(
         from bayesuplift.inference import causal_forest  # noqa: PLC0415 -- its kernel is slow to import
 
         assert isinstance(data, Units)
-        return causal_forest.sample(spec, data, priors[STATED], **run)
+        return causal_forest.sample(spec, data, priors, **run)
     independent = {name: run[name] for name in ("seed", "chains", "draws")}
     if engine == "direct":
         return direct.solve(spec, data, priors, **independent)

@@ -23,7 +23,7 @@ from tests.support.worlds import seed_of
 
 COVARIATES = ["recency", "history", "channel"]
 UNITS = 600
-LENGTH: dict[str, Any] = {"chains": 4, "draws": 200, "warmup": 200, "progress": False}
+LENGTH: dict[str, Any] = {"chains": 4, "draws": 200, "warmup": 200, "progress": False, "sensitivity": False}
 
 
 @functools.cache
@@ -71,7 +71,9 @@ def fitted(*, shuffled: bool = False) -> xr.DataTree:
     table, _ = world()
     order = np.random.default_rng(seed_of("shuffled")).permutation(UNITS) if shuffled else np.arange(UNITS)
     given = experiment(table.assign(spend=table["spend"].to_numpy()[order]))
-    return bu.fit("bayesian_causal_forest", given, seed=seed_of("forest"), prior=SMALL, **LENGTH)
+    # decisions, which ask for other priors too, are made on the fit of the units as they are
+    length = LENGTH | {"sensitivity": not shuffled}
+    return bu.fit("bayesian_causal_forest", given, seed=seed_of("forest"), prior=SMALL, **length)
 
 
 def effects(tree: xr.DataTree) -> np.ndarray:
@@ -239,19 +241,25 @@ def test_two_doses_are_a_treatment_and_its_effects_those_of_one_dose_times_it(do
 
 
 def test_two_doses_are_a_treatment_of_a_rate_as_well() -> None:
-    given, short = visits()[0], LENGTH | {"draws": 10, "warmup": 10}
+    given, short = visits()[0], LENGTH | {"draws": 10, "warmup": 10, "sensitivity": True}
     treated, doses = (
         bu.fit("bayesian_causal_forest", given, seed=3, prior=replace(SMALL, coding=coding), **short)
         for coding in ("treated", "dose")
     )
     for name in ("mean_outcome", "average_effect"):
         np.testing.assert_array_equal(doses["posterior"][name], treated["posterior"][name])
+    found, expected = (one["alternatives"]["mean_outcome"] for one in (doses, treated))
+    assert found.dims == ("prior", "chain", "draw", "arm")
+    assert 0.0 < float(found.min()) < float(found.max()) < 1.0
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_decision_is_made_on_units() -> None:
     choice = bu.choose_arm(fitted(), threshold_of_caring=0.05)
     assert choice.verdict.name in {"CHOOSE", "INVALID"}  # a run as short as a test's may not have converged
     assert float(choice.prob_best.sel(arm="offer")) > 0.99
+    assert choice.sensitivity["prior"].to_numpy().tolist() == ["stated", "weak", "strong"]
+    assert choice.sensitivity.attrs["left_out"] == ""
 
 
 def test_one_draw_in_so_many_is_kept_where_units_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +276,7 @@ def test_a_stored_fit_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None
     given, short = experiment(world()[0]), LENGTH | {"draws": 20, "warmup": 10}
     bu.save(bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, **short), tmp_path / "first.nc")
     start = bu.load(tmp_path / "first.nc")
-    there = {"prior": SMALL, "progress": False, "draws": 20, "start": start}
+    there = {"prior": SMALL, "progress": False, "sensitivity": False, "draws": 20, "start": start}
     second = bu.fit("bayesian_causal_forest", given, seed=99, **there)
     whole = bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, **short | {"draws": 40})
     expected = whole["posterior"]["mean_outcome"].isel(draw=slice(20, None)).to_numpy()
@@ -293,12 +301,12 @@ def test_draws_that_fail_a_diagnostic_are_drawn_again_unless_their_number_is_sta
 ) -> None:
     monkeypatch.setattr(inference_fit, "_LENGTH_OF_FORESTS", {"chains": 4, "draws": 10, "warmup": 5})
     given = experiment(world()[0])
-    tree = bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, progress=False)
+    tree = bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, progress=False, sensitivity=False)
     # ten draws a chain never hold the effective draws that are asked for
     assert tree["posterior"].sizes["draw"] == 10
     assert tree["sample_stats"].attrs["sweeps_per_draw"] == 2 ** (inference_fit._ROUNDS_OF_FORESTS - 1)
     assert "kept_one_in" not in tree["sample_stats"].attrs
-    stated = bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, draws=10, progress=False)
+    stated = bu.fit("bayesian_causal_forest", given, seed=3, prior=SMALL, draws=10, progress=False, sensitivity=False)
     assert stated["sample_stats"].attrs["sweeps_per_draw"] == 1
 
 
@@ -356,7 +364,7 @@ def fitted_stores(*, shuffled: bool = False) -> xr.DataTree:
     given = bu.read_experiment(
         table.assign(arm=table["arm"].to_numpy()[order]), covariates=["age"], segments=["store"], **roles
     )
-    return bu.fit("bayesian_causal_forest", given, seed=5, prior=SMALL, **LENGTH)
+    return bu.fit("bayesian_causal_forest", given, seed=5, prior=SMALL, **LENGTH | {"sensitivity": not shuffled})
 
 
 def error(tree: xr.DataTree, treatment: int, *, without: str | None = None) -> float:
@@ -382,6 +390,16 @@ def test_several_arms_have_their_own_effects_and_stores_borrow_from_each_other()
     assert asked.dims == ("treatment", "covariate")
     assert tree["posterior"]["effect_level"].dims == ("chain", "draw", "level", "treatment")
     assert tree["posterior"]["level"].to_numpy()[:2].tolist() == ["store=s00", "store=s01"]
+
+
+def test_averages_over_stores_under_other_priors_lie_about_the_stated_ones() -> None:
+    stated, found = bu.ate(fitted_stores()), fitted_stores()["alternatives"].to_dataset()["mean_outcome"]
+    effects = (found - found.sel(arm="none", drop=True)).sel(arm=["first", "second"])
+    # 900 units leave little to the prior of an average: what another one moves is a fraction of the posterior's spread
+    moved = (effects.mean(("chain", "draw")) - stated.mean(("chain", "draw"))) / stated.std(("chain", "draw"))
+    assert (abs(moved) < 1.0).all()
+    spread = effects.std(("chain", "draw")) / stated.std(("chain", "draw"))
+    assert ((spread > 0.7) & (spread < 1.4)).all()
 
 
 def test_units_of_stores_are_predicted_and_of_new_ones_with_their_spread(tmp_path: Path) -> None:

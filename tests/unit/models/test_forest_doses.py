@@ -26,7 +26,7 @@ from tests.support.worlds import seed_of
 UNITS = 240
 DOSES = np.array([0, 5, 10, 20])
 BY_DOSE = replace(TINY, coding="dose")
-LENGTH: dict[str, Any] = {"chains": 2, "draws": 800, "warmup": 400, "progress": False}
+LENGTH: dict[str, Any] = {"chains": 2, "draws": 800, "warmup": 400, "progress": False, "sensitivity": False}
 OTHER_DOSES = {0: 0, 5: 20, 10: 5, 20: 10}
 
 

@@ -17,7 +17,7 @@ from tests.support.forests import SMALL
 from tests.support.worlds import seed_of
 
 UNITS = 600
-LENGTH: dict[str, Any] = {"chains": 4, "draws": 100, "warmup": 200, "progress": False}
+LENGTH: dict[str, Any] = {"chains": 4, "draws": 100, "warmup": 200, "progress": False, "sensitivity": False}
 
 
 @functools.cache
