@@ -45,6 +45,7 @@ def fit(given: Given) -> Callable[[], dict[str, Array]]:
         warmup=given.burn_in,
         draws=None if "BAYESUPLIFT_DIAGNOSED" in os.environ else given.draws,
         progress=False,
+        sensitivity=False,  # no decision is made, and no rival draws under other priors
     )
 
     def sum_up() -> dict[str, Array]:
