@@ -61,7 +61,7 @@ def sample(
     warmup: int,
     rounds: int,
     progress: bool | None,
-    sensitivity: bool = True,
+    sensitivity: bool,
     position: xr.Dataset | None = None,
 ) -> dict[str, xr.Dataset]:
     """Draw from the posterior by Gibbs sampling; an interrupt from the keyboard keeps what all chains had drawn by then.
