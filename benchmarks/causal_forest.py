@@ -92,7 +92,7 @@ CONTESTANTS: Final = (
     at_depth(4),
     at_depth(8),
     Contestant(
-        "ours, drawn until diagnosed", OURS, {"deep-*": 20}, cache="ours", environment={"BAYESUPLIFT_DIAGNOSED": "1"}
+        "ours, draws left open", OURS, {"deep-*": 20}, cache="ours", environment={"BAYESUPLIFT_OPEN_DRAWS": "1"}
     ),
     Contestant("stochtree", rival("stochtree")),
     Contestant("stochtree, two processes", rival("stochtree"), FEW, processes=2),

@@ -1,7 +1,7 @@
 """Our side of the benchmark of causal forests: `bayesian_causal_forest` on a world, a second time in the same process.
 
 Started by causal_forest.py: python -m benchmarks.causal_forest_ours FILE TARGET --seed S --length CHAINS BURN_IN DRAWS
-Levels of the effect's trees are BAYESUPLIFT_EFFECT_DEPTH, where that is set. Where BAYESUPLIFT_DIAGNOSED is, the number of
+Levels of the effect's trees are BAYESUPLIFT_EFFECT_DEPTH, where that is set. Where BAYESUPLIFT_OPEN_DRAWS is, the number of
 draws is left to the fit, which then draws again, with more sweeps from one to the next, while diagnostics fail.
 """
 
@@ -43,7 +43,7 @@ def fit(given: Given) -> Callable[[], dict[str, Array]]:
         prior=prior(),
         chains=given.chains,
         warmup=given.burn_in,
-        draws=None if "BAYESUPLIFT_DIAGNOSED" in os.environ else given.draws,
+        draws=None if "BAYESUPLIFT_OPEN_DRAWS" in os.environ else given.draws,
         progress=False,
         sensitivity=False,  # no decision is made, and no rival draws under other priors
     )

@@ -15,7 +15,7 @@ OURS: Final = "ours"
 EMPTY: Final = "ours, empty cache"
 LARGEST: Final = "marketing-64000"
 STOCHTREE: Final = "stochtree"
-DEPTHS: Final = ("ours, effect trees of 4 levels", "ours, effect trees of 8 levels", "ours, drawn until diagnosed")
+VARIANTS: Final = ("ours, effect trees of 4 levels", "ours, effect trees of 8 levels", "ours, draws left open")
 OTHERS: Final = ("bartz bcf", "causalml X-learner", "econml CausalForestDML")
 PUBLISHED: Final = ("hahn-*", "ihdp")
 LEAST_PAIRS: Final = 2
@@ -43,15 +43,15 @@ def stochtree_beside(found: Found) -> str:
         for name, by_name in found.items()
         if any(fnmatch(name, one) for one in PUBLISHED) and paired(by_name, OURS, STOCHTREE)
     }
-    return parts(kept)
+    return compared(kept)
 
 
 def further_worlds(found: Found) -> str:
     """The worlds beside them."""
-    return parts({name: of for name, of in found.items() if not any(fnmatch(name, one) for one in PUBLISHED)})
+    return compared({name: of for name, of in found.items() if not any(fnmatch(name, one) for one in PUBLISHED)})
 
 
-def parts(found: Found) -> str:
+def compared(found: Found) -> str:
     """Pairs with stochtree, depths, times and memory; empty without lines."""
     if not found:
         return ""
@@ -60,9 +60,9 @@ def parts(found: Found) -> str:
     shown = [opening(without)]
     if against:
         shown += [against_stochtree(against), together(against)]
-    deep = {name: by_name for name, by_name in without.items() if any(one in by_name for one in DEPTHS)}
+    deep = {name: by_name for name, by_name in without.items() if any(one in by_name for one in VARIANTS)}
     if deep:
-        shown += ["Depth of the effects' trees, and length of the run:", depths(deep)]
+        shown += ["Depth of the effects' trees, and length of the run:", variants(deep)]
     timed = {name: by for name, by in without.items() if any("total" in line for line in by.get(OURS, {}).values())}
     if timed:
         shown += ["Time and memory:", times(timed)]
@@ -189,11 +189,11 @@ def exceeds(difference: np.ndarray) -> bool:
     return mean > 2.0 * error
 
 
-def depths(found: Found) -> str:
+def variants(found: Found) -> str:
     """PEHE with other depths of the effects' trees, or a longer run, less PEHE of ours, on the same replications."""
     rows = []
     for name, by_name in found.items():
-        for contestant in (*DEPTHS, STOCHTREE):
+        for contestant in (*VARIANTS, STOCHTREE):
             both = paired(by_name, contestant, OURS)
             if both is None:
                 continue

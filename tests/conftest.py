@@ -63,6 +63,8 @@ _FIRST = (
     "tests/calibration/test_models.py",
     "tests/interface/test_notebooks.py",
     "tests/unit/models/test_bayesian_causal_forest.py",
+    "tests/unit/models/test_forest_rates.py",
+    "tests/unit/models/test_forest_stores.py",
     "tests/unit/inference/test_many_chains.py",
     "tests/unit/inference/test_forest_sampler.py",
     "tests/interface/test_readme.py",

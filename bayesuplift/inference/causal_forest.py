@@ -44,8 +44,8 @@ from bayesuplift.spec import ModelSpec
 SWEEPS: Final = "sweeps_per_draw"
 """Attribute of `sample_stats`: sweeps from one draw to the next."""
 
-# Under each other prior of a sensitivity table, of a chain. After 25 sweeps the law of averages over units is that prior's
-# (benchmarks/forest_other_priors.py): the data are the same, and all leaves are drawn anew in every sweep.
+# Under each other prior of a sensitivity table, of a chain. Few sweeps are enough to forget the stated one, since the data
+# are the same and all leaves are drawn anew in every sweep: benchmarks/forest_other_priors.py sets them beside long fits.
 _LEFT_OUT_OF_OTHERS: Final = 50
 _DRAWS_OF_OTHERS: Final = 150
 

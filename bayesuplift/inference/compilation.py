@@ -5,12 +5,12 @@ from typing import Any, Final
 
 import jax
 
-_MANY_CALLS: Final = {"xla_backend_optimization_level": 1}
-"""Of what runs for many steps: programs of models are long and their loops short, so that above this level LLVM takes up to
-five times as long for code that is no faster."""
+MANY_CALLS: Final = {"xla_backend_optimization_level": 1}
+"""Of what runs for many steps: programs of models are long and their loops short, so that above this level LLVM takes
+longer for code that is no faster (`python -m benchmarks.compilation`)."""
 
-_ONE_CALL: Final = {"xla_backend_optimization_level": 0}
-"""Of what runs once: code that is not optimised is several times slower, and there a tenth of a second."""
+ONE_CALL: Final = {"xla_backend_optimization_level": 0}
+"""Of what runs once, where slow code costs less than the time to make it fast."""
 
 
 def jitted(function: Callable[..., Any], *, once: bool = False, **told: Any) -> Any:
@@ -25,4 +25,4 @@ def jitted(function: Callable[..., Any], *, once: bool = False, **told: Any) -> 
     **told
         Which arguments are static, as of `jax.jit`.
     """
-    return jax.jit(function, compiler_options=_ONE_CALL if once else _MANY_CALLS, **told)
+    return jax.jit(function, compiler_options=ONE_CALL if once else MANY_CALLS, **told)

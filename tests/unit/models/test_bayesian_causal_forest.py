@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy.stats import norm
 
 import bayesuplift as bu
 from bayesuplift.data.experiment import Experiment
@@ -17,13 +16,11 @@ from bayesuplift.data.units import Units
 from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError, DataWarning, PosteriorError
 from bayesuplift.inference import fit as inference_fit
 from bayesuplift.inference import thinning
-from bayesuplift.priors import ForestPrior, ForestShape
-from tests.support.forests import SMALL
+from tests.support.forests import LENGTH, SMALL
 from tests.support.worlds import seed_of
 
 COVARIATES = ["recency", "history", "channel"]
 UNITS = 600
-LENGTH: dict[str, Any] = {"chains": 4, "draws": 200, "warmup": 200, "progress": False, "sensitivity": False}
 
 
 @functools.cache
@@ -51,17 +48,16 @@ def world() -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def experiment(table: pd.DataFrame, **options: Any) -> Experiment:
-    roles: dict[str, Any] = {"propensity": "propensity", "assignment": "observational"} | options
+    roles: dict[str, Any] = {"control": "control", "kind": "continuous", "propensity": "propensity"}
     return bu.read_experiment(
         table,
         arm="arm",
-        control="control",
         outcome="spend",
-        kind="continuous",
         covariates=COVARIATES,
         segments=["channel"],
         unit="customer",
-        **roles,
+        assignment="observational",
+        **roles | options,
     )
 
 
@@ -144,85 +140,11 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_others() -> None:
     assert not np.isin(other["posterior"]["sd"], one["posterior"]["sd"]).any()
 
 
-@functools.cache
-def visits() -> tuple[Experiment, np.ndarray]:
-    """A binary outcome whose rate treatment raises by 25 points where recency is small, and by 5 elsewhere."""
-    rng = np.random.default_rng(seed_of("visits of a forest"))
-    size = 2000
-    recency, history = rng.integers(1, 13, size), rng.gamma(2.0, 1.0, size)
-    treated = rng.integers(0, 2, size)
-    effect = np.where(recency <= 4, 0.25, 0.05)
-    rate = 0.2 + 0.02 * np.minimum(history, 5.0) + treated * effect
-    table = pd.DataFrame({"arm": treated, "visit": rng.random(size) < rate, "recency": recency, "history": history})
-    read = bu.read_experiment(
-        table, arm="arm", control=0, outcome="visit", kind="binary", covariates=["recency", "history"]
-    )
-    return read, effect
-
-
-@functools.cache
-def fitted_visits(*, shuffled: bool = False) -> xr.DataTree:
-    """One fit of visits; of outcomes that belong to other units, where they are shuffled."""
-    given, _ = visits()
-    order = np.random.default_rng(seed_of("shuffled")).permutation(len(given)) if shuffled else np.arange(len(given))
-    given = replace(given, outcome=given.outcome[order])
-    return bu.fit("bayesian_causal_forest", given, seed=seed_of("visits"), prior=SMALL, **LENGTH)
-
-
-def test_effects_on_a_rate_are_near_the_truth_in_points() -> None:
-    truth = visits()[1]
-
-    def error(tree: xr.DataTree) -> float:
-        return float(np.sqrt(((bu.cate(tree).mean(("chain", "draw")).to_numpy()[:, 0] - truth) ** 2).mean()))
-
-    tree = fitted_visits()
-    assert error(tree) < 0.75 * truth.std() < error(fitted_visits(shuffled=True))
-    means = tree["posterior"]["mean_outcome"]
-    assert 0.0 < float(means.min()) < float(means.max()) < 1.0
-    average = bu.ate(tree)
-    assert abs(float(average.mean()) - truth.mean()) < 4.0 * float(average.std())
-    np.testing.assert_allclose(average, tree["posterior"]["average_effect"].to_numpy(), atol=1e-6)
-    assert "sd" not in tree["posterior"]
-
-
-def test_the_prior_of_a_rate_is_stated_in_points() -> None:
-    units = Units.of(visits()[0])
-    found = ForestPrior().resolved(units)
-    rate = visits()[0].outcome.mean()
-    assert found.location == pytest.approx(rate, abs=1e-3)
-    assert found.effect_sd == pytest.approx(0.5 * norm.pdf(norm.ppf(rate)), rel=1e-2)
-    assert found.noise_sd is None
-    with pytest.raises(ArgumentError, match="leave it out"):
-        ForestPrior(noise_sd=1.0).resolved(units)
-    with pytest.raises(ArgumentError, match="give a rate within"):
-        ForestPrior(location=1.5).resolved(units)
-
-
-def test_stored_trees_give_the_rates_of_the_fit(tmp_path: Path) -> None:
-    tree, (given, _) = fitted_visits(), visits()
-    bu.save(tree, tmp_path / "visits.nc")
-    table = pd.DataFrame({name: values[:4] for name, values in given.covariates.items()})
-    there = bu.predict(bu.load(tmp_path / "visits.nc"), table, seed=1)["posterior"]["mean_outcome"]
-    seen = tree["posterior"]["mean_outcome"].isel(unit=slice(4))
-    np.testing.assert_allclose(there.to_numpy(), seen.to_numpy(), atol=1e-5)
-
-
 @pytest.mark.parametrize("dose", [1, 5])
 def test_two_doses_are_a_treatment_and_its_effects_those_of_one_dose_times_it(dose: int) -> None:
     """The prior's scales of effects are those of the larger dose: draws differ by rounding of float32 alone, if at all."""
     table, seen = world()[0], fitted()
-    roles: dict[str, Any] = {"propensity": "propensity", "assignment": "observational"}
-    given = bu.read_experiment(
-        table.assign(arm=np.where(table["arm"] == "offer", dose, 0)),
-        arm="arm",
-        control=0,
-        outcome="spend",
-        kind="continuous",
-        covariates=COVARIATES,
-        segments=["channel"],
-        unit="customer",
-        **roles,
-    )
+    given = experiment(table.assign(arm=np.where(table["arm"] == "offer", dose, 0)), control=0)
     prior = replace(SMALL, coding="dose")
     tree = bu.fit("bayesian_causal_forest", given, seed=seed_of("forest"), prior=prior, **LENGTH)
     found, expected = tree["posterior"].to_dataset(), seen["posterior"].to_dataset().isel(treatment=0)
@@ -238,20 +160,6 @@ def test_two_doses_are_a_treatment_and_its_effects_those_of_one_dose_times_it(do
     with pytest.warns(DataWarning, match="Fax"):
         here, there = (bu.predict(one, new, seed=1)["posterior"]["mean_outcome"] for one in (tree, seen))
     np.testing.assert_allclose(here.to_numpy(), there.to_numpy(), rtol=5.0 * rounding)
-
-
-def test_two_doses_are_a_treatment_of_a_rate_as_well() -> None:
-    given, short = visits()[0], LENGTH | {"draws": 10, "warmup": 10, "sensitivity": True}
-    treated, doses = (
-        bu.fit("bayesian_causal_forest", given, seed=3, prior=replace(SMALL, coding=coding), **short)
-        for coding in ("treated", "dose")
-    )
-    for name in ("mean_outcome", "average_effect"):
-        np.testing.assert_array_equal(doses["posterior"][name], treated["posterior"][name])
-    found, expected = (one["alternatives"]["mean_outcome"] for one in (doses, treated))
-    assert found.dims == ("prior", "chain", "draw", "arm")
-    assert 0.0 < float(found.min()) < float(found.max()) < 1.0
-    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_decision_is_made_on_units() -> None:
@@ -330,104 +238,9 @@ def test_an_estimated_propensity_goes_into_the_fit_and_into_predictions() -> Non
 
 def test_another_kind_of_outcome_is_refused() -> None:
     table = world()[0]
-    given = bu.read_experiment(
-        table.assign(spend=table["spend"].abs()),
-        arm="arm",
-        control="control",
-        outcome="spend",
-        kind="revenue",
-        covariates=COVARIATES,
-    )
+    given = experiment(table.assign(spend=table["spend"].abs()), kind="revenue")
     with pytest.raises(ArgumentError, match="is for continuous, binary outcomes; 'spend' is revenue"):
         bu.fit("bayesian_causal_forest", given, seed=1, prior=SMALL, **LENGTH)
-
-
-@functools.cache
-def stores() -> tuple[pd.DataFrame, np.ndarray]:
-    """Units of twelve stores under three arms: effects (unit, treatment) differ by a covariate and by store."""
-    rng = np.random.default_rng(seed_of("stores of a forest"))
-    size, number = 900, 12
-    store, age, arm = rng.integers(0, number, size), rng.normal(size=size), rng.integers(0, 3, size)
-    effect = np.column_stack([2.0 * (age > 0.0), np.ones(size)]) + rng.normal(0.0, 0.8, (number, 2))[store]
-    level = 5.0 + rng.normal(0.0, 1.0, number)[store] + np.abs(age)
-    outcome = level + np.where(arm > 0, effect[np.arange(size), arm - 1], 0.0) + rng.normal(size=size)
-    names = {"arm": np.array(["none", "first", "second"])[arm], "store": [f"s{one:02d}" for one in store]}
-    return pd.DataFrame({"spend": outcome, "age": age, **names}), effect
-
-
-@functools.cache
-def fitted_stores(*, shuffled: bool = False) -> xr.DataTree:
-    """One fit of the stores; with arms that belong to other units, where they are shuffled."""
-    table, _ = stores()
-    order = np.random.default_rng(seed_of("shuffled")).permutation(len(table)) if shuffled else np.arange(len(table))
-    roles: dict[str, Any] = {"arm": "arm", "control": "none", "outcome": "spend", "kind": "continuous"}
-    given = bu.read_experiment(
-        table.assign(arm=table["arm"].to_numpy()[order]), covariates=["age"], segments=["store"], **roles
-    )
-    return bu.fit("bayesian_causal_forest", given, seed=5, prior=SMALL, **LENGTH | {"sensitivity": not shuffled})
-
-
-def error(tree: xr.DataTree, treatment: int, *, without: str | None = None) -> float:
-    found = bu.cate(tree).mean(("chain", "draw")).transpose("unit", "arm").to_numpy()[:, treatment]
-    if without is not None:
-        by_level = tree["posterior"][without].isel(treatment=treatment).mean(("chain", "draw"))
-        found = found - by_level.sel(level=["store=" + name for name in stores()[0]["store"]]).to_numpy()
-    return float(np.sqrt(((found - stores()[1][:, treatment]) ** 2).mean()))
-
-
-def test_several_arms_have_their_own_effects_and_stores_borrow_from_each_other() -> None:
-    tree, truth = fitted_stores(), stores()[1]
-    assert bu.cate(tree)["arm"].to_numpy().tolist() == ["first", "second"]
-    for treatment in range(2):
-        assert error(tree, treatment) < 0.6 * truth[:, treatment].std()
-        # planted: effects by store left out, and arms that belong to other units
-        assert error(tree, treatment, without="effect_level") > 1.3 * error(tree, treatment)
-        assert error(fitted_stores(shuffled=True), treatment) > truth[:, treatment].std()
-    drawn = bu.cate(tree).transpose("unit", "arm", "chain", "draw").to_numpy().reshape(len(truth), 2, -1)
-    lower, upper = np.quantile(drawn, [0.025, 0.975], axis=2)
-    assert ((lower < truth) & (truth < upper)).mean() > 0.85
-    asked = tree["posterior"].to_dataset()["effect_inclusion"].mean(("chain", "draw"))
-    assert asked.dims == ("treatment", "covariate")
-    assert tree["posterior"]["effect_level"].dims == ("chain", "draw", "level", "treatment")
-    assert tree["posterior"]["level"].to_numpy()[:2].tolist() == ["store=s00", "store=s01"]
-
-
-def test_averages_over_stores_under_other_priors_lie_about_the_stated_ones() -> None:
-    stated, found = bu.ate(fitted_stores()), fitted_stores()["alternatives"].to_dataset()["mean_outcome"]
-    effects = (found - found.sel(arm="none", drop=True)).sel(arm=["first", "second"])
-    # 900 units leave little to the prior of an average: what another one moves is a fraction of the posterior's spread
-    moved = (effects.mean(("chain", "draw")) - stated.mean(("chain", "draw"))) / stated.std(("chain", "draw"))
-    assert (abs(moved) < 1.0).all()
-    spread = effects.std(("chain", "draw")) / stated.std(("chain", "draw"))
-    assert ((spread > 0.7) & (spread < 1.4)).all()
-
-
-def test_units_of_stores_are_predicted_and_of_new_ones_with_their_spread(tmp_path: Path) -> None:
-    table = stores()[0].drop(columns=["arm", "spend"]).head(3)
-    bu.save(fitted_stores(), tmp_path / "stores.nc")
-    tree = bu.load(tmp_path / "stores.nc")
-    there = bu.predict(tree, table, seed=1)["posterior"]["mean_outcome"]
-    seen = fitted_stores()["posterior"]["mean_outcome"].isel(unit=slice(3))
-    np.testing.assert_allclose(there.to_numpy(), seen.to_numpy(), rtol=2e-5)
-    new = bu.predict(tree, table.assign(store="a new one"), seed=1)
-    effect, scale = bu.cate(new), tree["posterior"]["effect_scale"].sel(term="store")
-    # the forest and the average say what they say of any unit; a new store adds the spread of stores
-    known = bu.cate(bu.predict(tree, table, seed=1)) - tree["posterior"]["effect_level"].sel(
-        level=["store=" + name for name in table["store"]]
-    ).rename(level="unit", treatment="arm").assign_coords(unit=[0, 1, 2])
-    added = (effect - known).transpose("chain", "draw", "arm", "unit").to_numpy() / scale.to_numpy()[..., None, None]
-    assert np.ptp(added, axis=-1).max() < 1e-2  # one new store in three rows is one store
-    standard = added[..., 0].ravel()
-    assert abs(standard.std() - 1.0) < 5.0 / np.sqrt(2.0 * standard.size)
-    again = bu.predict(tree, table.assign(store="a new one"), seed=1)["posterior"].to_dataset()
-    assert again.identical(new["posterior"].to_dataset())
-
-
-def test_halves_code_two_arms_only() -> None:
-    table, _ = stores()
-    given = bu.read_experiment(table, arm="arm", control="none", outcome="spend", kind="continuous", covariates=["age"])
-    with pytest.raises(ArgumentError, match="codes two arms, and there are 3"):
-        bu.fit("bayesian_causal_forest", given, seed=1, prior=replace(SMALL, coding="halves"), **LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -448,18 +261,3 @@ def test_a_posterior_without_its_trees_predicts_nothing() -> None:
     del tree["forests"]
     with pytest.raises(PosteriorError, match="lacks its group 'forests'"):
         bu.predict(tree, world()[0].head(2), seed=1)
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (lambda: ForestPrior(effect_sd=0.0), "effect_sd = 0.0"),
-        (lambda: ForestPrior(coding="odd"), "coding = 'odd'"),  # type: ignore[arg-type]
-        (lambda: ForestShape(trees=0, depth=4, base=0.9, power=2.0), "trees = 0"),
-        (lambda: ForestShape(trees=10, depth=4, base=1.0, power=2.0), "base = 1.0"),
-        (lambda: ForestPrior(most_cuts=2**16), "most_cuts"),
-    ],
-)
-def test_priors_that_are_none_are_refused(make: Any, said: str) -> None:
-    with pytest.raises(ArgumentError, match=said):
-        make()

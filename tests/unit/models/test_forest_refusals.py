@@ -10,6 +10,7 @@ import bayesuplift as bu
 from bayesuplift.data.unit_limits import check_limits
 from bayesuplift.data.units import Units
 from bayesuplift.errors import ArgumentError, DataError, DataWarning
+from bayesuplift.priors import ForestPrior, ForestShape
 from tests.support.forests import TINY
 from tests.support.worlds import seed_of
 
@@ -139,3 +140,18 @@ def test_new_units_of_unseen_levels_are_predicted_with_a_warning() -> None:
     with pytest.warns(DataWarning, match=r"1 of 4 units have a level of 'channel' .*\(Fax\): 0 in each"):
         found = bu.predict(tree, new, seed=1)
     assert np.isfinite(found["posterior"]["mean_outcome"].to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ForestPrior(effect_sd=0.0), "effect_sd = 0.0"),
+        (lambda: ForestPrior(coding="odd"), "coding = 'odd'"),  # type: ignore[arg-type]
+        (lambda: ForestShape(trees=0, depth=4, base=0.9, power=2.0), "trees = 0"),
+        (lambda: ForestShape(trees=10, depth=4, base=1.0, power=2.0), "base = 1.0"),
+        (lambda: ForestPrior(most_cuts=2**16), "most_cuts"),
+    ],
+)
+def test_priors_that_are_none_are_refused(make: Any, said: str) -> None:
+    with pytest.raises(ArgumentError, match=said):
+        make()
