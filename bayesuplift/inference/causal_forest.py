@@ -44,6 +44,9 @@ from bayesuplift.spec import ModelSpec
 SWEEPS: Final = "sweeps_per_draw"
 """Attribute of `sample_stats`: sweeps from one draw to the next."""
 
+GROWN: Final = 5
+"""Sweeps that begin with trees grown from the root, before those of the warm-up."""
+
 # Under each other prior of a sensitivity table, of a chain. Few sweeps are enough to forget the stated one, since the data
 # are the same and all leaves are drawn anew in every sweep: benchmarks/forest_other_priors.py sets them beside long fits.
 _LEFT_OUT_OF_OTHERS: Final = 50
@@ -101,11 +104,14 @@ def sample(
     rows = spec.program(units, prior=prior)
     every = one_in(chains, draws, {UNIT: len(rows.outcome), ARM: len(units.design.arms)})
     of_others = min(draws, _DRAWS_OF_OTHERS)
-    total = chains * (warmup + draws + len(others) * (_LEFT_OUT_OF_OTHERS + of_others))
+    grown = GROWN if position is None else 0
+    total = chains * (grown + warmup + draws + len(others) * (_LEFT_OUT_OF_OTHERS + of_others))
     hidden = None if progress is None else not progress
     with jax_session(), tqdm(total=total, desc="sampling", disable=hidden, file=sys.stderr) as bar:
         sampler = Sampler(rows, prior, seed=seed, chains=chains)
-        if position is not None:
+        if position is None:
+            sampler.grow(grown, bar.update)
+        else:
             sampler.resume({str(name): one.to_numpy() for name, one in position.items()})
         sampler.burn_in(warmup, bar.update)
         apart = 1  # sweeps from one draw to the next, of those that there is room for

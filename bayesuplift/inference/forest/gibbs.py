@@ -230,8 +230,7 @@ def sweep(data: Data, prior: Prior, state: State, flags: Flags) -> tuple[State, 
     keys = jax.random.split(random_key(state), 9)
     if flags.binary:
         state = _binary_line(keys[8], data, prior, state)
-        mean = data.offset + data.outcome - residual(data, state)
-        data = data._replace(outcome=behind(keys[0], data.outcome, mean) - data.offset)
+        data = with_values(keys[0], data, state)
     before = residual(data, state)
     trees, after, moved = kernel.sweep(
         keys[1], data.prognostic, state.prognostic, before, state.precision, leaf_precision=state.leaf_precision[0]
@@ -255,6 +254,12 @@ def sweep(data: Data, prior: Prior, state: State, flags: Flags) -> tuple[State, 
         state = _noise(keys[7], data, prior, state)
     accepted = (moved.accepted + also.accepted.sum()) / jnp.maximum(moved.proposed + also.proposed.sum(), 1)
     return state._replace(sweeps=state.sweeps + 1), accepted.astype(jnp.float32)
+
+
+def with_values(key: Any, data: Data, state: State) -> Data:
+    """The data with normal values, less their offset, in the place of the binary outcomes that they are drawn behind."""
+    mean = data.offset + data.outcome - residual(data, state)
+    return data._replace(outcome=behind(key, data.outcome, mean) - data.offset)
 
 
 def expected(state: State) -> Any:

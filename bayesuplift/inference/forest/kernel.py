@@ -218,6 +218,40 @@ TOLD: Final = ("variable", "split", "leaf", "growable")
 """Of `Trees`, what the rest follows from."""
 
 
+class Ground(NamedTuple):
+    """What a forest's trees grow on, as NumPy's arrays and numbers.
+
+    Attributes
+    ----------
+    bins, cuts
+        (column, n) and (column,): as `plant` takes them.
+    split
+        (2H,): prior probability that a place, if it is there, is split.
+    least_rows
+        Rows that every leaf needs.
+    unit
+        As `Plot.unit`.
+    """
+
+    bins: NDArray[np.unsignedinteger]
+    cuts: NDArray[np.int64]
+    split: NDArray[np.float64]
+    least_rows: int
+    unit: float
+
+
+def ground(plot: Plot) -> Ground:
+    """Return what the trees of a plot, of NumPy's arrays, grow on."""
+    forest: Any = plot.state.forest
+    return Ground(
+        bins=np.asarray(plot.state.X),
+        cuts=np.asarray(forest.max_split).astype(np.int64),
+        split=np.asarray(forest.p_nonterminal).astype(np.float64),
+        least_rows=int(forest.min_points_per_leaf),
+        unit=float(plot.unit),
+    )
+
+
 def settled(plot: Plot, trees: Trees) -> Trees:
     """Return the trees with their rows in the leaves that decisions lead them to; places of `trees` tell only who is a row.
 

@@ -3,7 +3,7 @@
 import copy
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
@@ -20,7 +20,9 @@ from bayesuplift.inference.forest.draws import ForestDraws
 from bayesuplift.inference.forest.packed import cores
 from bayesuplift.inference.forest.pieces import Layout, averages_of_chain, joined, of_chain
 from bayesuplift.inference.forest.planting import cut, numbers, planted
+from bayesuplift.inference.forest.pytrees import part, stacked
 from bayesuplift.inference.forest.settings import SCALES, Resolved, resolve
+from bayesuplift.inference.forest.start import regrown
 from bayesuplift.priors.forest import ForestPrior
 
 Progress = Callable[[int], None]
@@ -128,11 +130,9 @@ class Sampler:
         chains, treatments = effect.split.shape[:2]
         self._set(
             states._replace(
-                prognostic=_stacked(kernel.settled(data.prognostic, _part(prognostic, c)) for c in range(chains)),
-                effect=_stacked(
-                    _stacked(
-                        kernel.settled(_part(data.effect, a), _part(_part(effect, c), a)) for a in range(treatments)
-                    )
+                prognostic=stacked(kernel.settled(data.prognostic, part(prognostic, c)) for c in range(chains)),
+                effect=stacked(
+                    stacked(kernel.settled(part(data.effect, a), part(part(effect, c), a)) for a in range(treatments))
                     for c in range(chains)
                 ),
             )
@@ -178,6 +178,30 @@ class Sampler:
                 )
                 for one in self._states
             ]
+
+    def grow(self, sweeps: int, progress: Progress | None = None) -> None:
+        """Grow all trees from the root before each of so many sweeps: for chains to begin at, not draws of the posterior.
+
+        Parameters
+        ----------
+        sweeps
+            How many.
+        progress
+            As for `burn_in`.
+        """
+        check_whole("sweeps", sweeps, 0)
+        data = jax.tree.map(np.asarray, self._data)
+
+        def regrow(place: int) -> None:
+            states = jax.tree.map(np.asarray, self._states[place])
+            found = stacked(
+                regrown(data, part(states, chain), binary=self._flags.binary) for chain in range(self._group)
+            )
+            with jax.enable_x64(False):  # noqa: FBT003 -- JAX's own signature
+                self._states[place] = jax.device_put(found)
+
+        piece = np.array([1] + [0] * (self._kept - 1), dtype=np.int32)
+        self._run([piece] * sweeps, [0] * sweeps, of_chain, at_rows=True, progress=progress, before=regrow)
 
     def burn_in(self, sweeps: int, progress: Progress | None = None) -> None:
         """Sweep, and keep nothing.
@@ -260,8 +284,12 @@ class Sampler:
         *,
         at_rows: bool,
         progress: Progress | None,
+        before: Callable[[int], None] = lambda _: None,
     ) -> list[list[_Kept]]:
-        """Run the pieces with every group of chains; return what is kept of each chain's draws, piece by piece."""
+        """Run the pieces with every group of chains; return what is kept of each chain's draws, piece by piece.
+
+        `before` is called with a group's place before each of its pieces.
+        """
         found: list[list[_Kept]] = [[] for _ in range(self._groups[-1].stop)]
         if not pieces:
             return found
@@ -274,6 +302,7 @@ class Sampler:
             for sweeps, count in zip(pieces, counts, strict=True):
                 if stop.is_set():
                     return
+                before(place)
                 self._states[place], drawn = self._advance(self._states[place], sweeps, at_rows=at_rows)
                 for chain in range(self._group if count else 0):
                     kept = keep(drawn, chain, count, self._layout)
@@ -300,14 +329,6 @@ class Sampler:
                 self._data, self._numbers, states, jnp.asarray(sweeps), flags=self._flags, rows=at_rows
             )
             return jax.block_until_ready(found)
-
-
-def _part(tree: Any, place: int) -> Any:
-    return jax.tree.map(lambda one: one[place], tree)
-
-
-def _stacked(parts: Iterable[Any]) -> Any:
-    return jax.tree.map(lambda *ones: np.stack(ones), *parts)
 
 
 def _report(futures: list[Future[None]], done: "queue.SimpleQueue[int]", progress: Progress | None) -> None:

@@ -269,7 +269,7 @@ def test_other_priors_are_drawn_once_and_as_far_apart_as_diagnostics_asked_for(
     assert thin == 8  # ten draws a chain never hold the effective draws that are asked for
     assert tree["alternatives"].sizes["draw"] == 10
     (bar,) = bars
-    stated = 5 + 10 * (1 + 2 + 4 + 8)
+    stated = causal_forest.GROWN + 5 + 10 * (1 + 2 + 4 + 8)
     assert bar.n == bar.total == 2 * (stated + 2 * (causal_forest._LEFT_OUT_OF_OTHERS + 10 * thin))
 
 
