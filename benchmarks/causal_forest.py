@@ -94,6 +94,7 @@ CONTESTANTS: Final = (
     Contestant(
         "ours, draws left open", OURS, {"deep-*": 20}, cache="ours", environment={"BAYESUPLIFT_OPEN_DRAWS": "1"}
     ),
+    Contestant("ours, from one leaf", OURS, cache="ours", environment={"BAYESUPLIFT_ONE_LEAF": "1"}),
     Contestant("stochtree", rival("stochtree")),
     Contestant("stochtree, two processes", rival("stochtree"), FEW, processes=2),
     Contestant("bartz bcf", rival("bartz", sys.executable), SLOW),

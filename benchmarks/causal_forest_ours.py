@@ -2,16 +2,20 @@
 
 Started by causal_forest.py: python -m benchmarks.causal_forest_ours FILE TARGET --seed S --length CHAINS BURN_IN DRAWS
 Levels of the effect's trees are BAYESUPLIFT_EFFECT_DEPTH, where that is set. Where BAYESUPLIFT_OPEN_DRAWS is, the number of
-draws is left to the fit, which then draws again, with more sweeps from one to the next, while diagnostics fail.
+draws is left to the fit, which then draws again, with more sweeps from one to the next, while diagnostics fail. Where
+BAYESUPLIFT_ONE_LEAF is set, chains begin at trees of one leaf.
 """
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from unittest.mock import patch
 
 import pandas as pd
 
 import bayesuplift as bu
+from bayesuplift.inference import causal_forest
 from benchmarks.rivals.forest_summary import Array, Given, contestant, found_by_draws
 
 
@@ -36,17 +40,18 @@ def fit(given: Given) -> Callable[[], dict[str, Array]]:
         propensity=None if given.propensity is None else "propensity",
         assignment="randomized" if given.propensity is None else "observational",
     )
-    posterior = bu.fit(
-        "bayesian_causal_forest",
-        units,
-        seed=given.seed,
-        prior=prior(),
-        chains=given.chains,
-        warmup=given.burn_in,
-        draws=None if "BAYESUPLIFT_OPEN_DRAWS" in os.environ else given.draws,
-        progress=False,
-        sensitivity=False,  # no decision is made, and no rival draws under other priors
-    )
+    with patch.object(causal_forest, "GROWN", 0) if "BAYESUPLIFT_ONE_LEAF" in os.environ else nullcontext():
+        posterior = bu.fit(
+            "bayesian_causal_forest",
+            units,
+            seed=given.seed,
+            prior=prior(),
+            chains=given.chains,
+            warmup=given.burn_in,
+            draws=None if "BAYESUPLIFT_OPEN_DRAWS" in os.environ else given.draws,
+            progress=False,
+            sensitivity=False,  # no decision is made, and no rival draws under other priors
+        )
 
     def sum_up() -> dict[str, Array]:
         means = posterior["posterior"]["mean_outcome"].transpose("arm", "chain", "draw", "unit")

@@ -15,7 +15,12 @@ OURS: Final = "ours"
 EMPTY: Final = "ours, empty cache"
 LARGEST: Final = "marketing-64000"
 STOCHTREE: Final = "stochtree"
-VARIANTS: Final = ("ours, effect trees of 4 levels", "ours, effect trees of 8 levels", "ours, draws left open")
+VARIANTS: Final = (
+    "ours, from one leaf",
+    "ours, effect trees of 4 levels",
+    "ours, effect trees of 8 levels",
+    "ours, draws left open",
+)
 OTHERS: Final = ("bartz bcf", "causalml X-learner", "econml CausalForestDML")
 PUBLISHED: Final = ("hahn-*", "ihdp")
 LEAST_PAIRS: Final = 2
