@@ -3,7 +3,7 @@
 import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -137,6 +137,7 @@ def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFi
         raise AnalysisError(
             "[data]: unit, propensity and covariates are columns of unit rows; with trials, a row holds statistics of many"
         )
+    _check_shared(content.get("model", {}), parsed)
     for one in parsed:
         _check_columns(one, by_cell=data.trials is not None)
     names = [one.name for one in parsed]
@@ -152,6 +153,17 @@ def _parse(content: Mapping[str, Any], *, name: str, folder: Path) -> AnalysisFi
     if analysis.economics is not None:
         analysis.economics.check(analysis.outcomes, analysis.data.intended_split)
     return analysis
+
+
+def _check_shared(model: Mapping[str, Any], outcomes: Iterable[OutcomeSection]) -> None:
+    """Refuse keys of `[model]` that count for no outcome, since each says so itself or has a model of its own."""
+    for key in sorted(model.keys() & _SHARED):
+        own = ["model", *_SHARED[key]]
+        if all(any(getattr(one, name) is not None for name in own) for one in outcomes):
+            raise AnalysisError(
+                f"[model] {key} = {model[key]!r} counts for no outcome: each has its own {listed(own)}. Say it under "
+                f"[[outcome]]"
+            )
 
 
 def _check_columns(outcome: OutcomeSection, *, by_cell: bool) -> None:
@@ -202,6 +214,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _LARGEST_SEED = 2**63 - 1
 _WHOLE = {"seed": (0, _LARGEST_SEED), "chains": (1, 1_000), "draws": (4, 1_000_000), "warmup": (1, 1_000_000)}
+_SHARED: dict[str, tuple[str, ...]] = {"name": ()} | {
+    key: (key,) for key in ("prior", "engine", "chains", "draws", "warmup")
+}
+"""Keys of `[model]`, and what an outcome has in the place of each beside a model of its own."""
 _LISTS = ("segments", "covariates")
 _MONEY = {"value_per_outcome": "outcome", "cost_per_unit": "arm"}
 _NUMBERS = ("threshold_of_caring", "rope", "prob")

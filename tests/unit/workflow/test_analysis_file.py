@@ -150,6 +150,21 @@ def test_the_length_of_a_run_is_the_outcomes_own_or_that_of_its_shared_model(tmp
     assert tuple(read_analysis(written(tmp_path)).model.length) == ("chains", "draws", "warmup")
 
 
+@pytest.mark.parametrize(
+    "shared", ['name = "beta_binomial"', "draws = 300", 'engine = "direct"', "prior = { alpha = 2.0 }"]
+)
+def test_what_the_shared_model_says_to_nobody_is_refused(tmp_path: Path, shared: str) -> None:
+    """Where every outcome names its own model a length beside the seed would be without effect, and the run another."""
+    key = shared.split(maxsplit=1)[0]
+    file = ANALYSIS.replace("seed = 7", f"seed = 7\n{shared}")
+    assert read_analysis(written(tmp_path, analysis=file)).model.seed == 7
+    with pytest.raises(AnalysisError, match=rf"\[model\] {key} = .* counts for no outcome: each has its own model"):
+        read_analysis(written(tmp_path, analysis=file.replace("[[outcome]]", '[[outcome]]\nmodel = "beta_binomial"')))
+    if key == "draws":
+        with pytest.raises(AnalysisError, match=r"each has its own model, draws\. Say it under \[\[outcome\]\]"):
+            read_analysis(written(tmp_path, analysis=file.replace("[[outcome]]", "[[outcome]]\ndraws = 200")))
+
+
 def test_a_prior_is_made_from_its_table() -> None:
     assert prior_of(RatePrior, {"alpha": 2, "beta": 3.0}, "prior") == RatePrior(2, 3)
     assert prior_of(NormalPrior, {"location": 5}, "prior") == NormalPrior(location=5.0)
