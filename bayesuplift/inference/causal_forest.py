@@ -69,6 +69,7 @@ def sample(
 ) -> dict[str, xr.Dataset]:
     """Draw from the posterior by Gibbs sampling; an interrupt from the keyboard keeps what all chains had drawn by then.
 
+    Chains begin at trees grown from the root, in `GROWN` sweeps before the warm-up, or where those of another run stood.
     Where mean outcomes of all draws at all units would take more than 1 GB, one draw in so many is kept, trees included.
 
     Parameters

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from bayesuplift.inference.forest.kernel import Ground, Trees
 
-# Loops stand where NumPy has a function: compiled functions of arrays take the compiler most of its time.
+Array = NDArray[Any]
+
 _NONE: Final = -1
 
-Array = NDArray[Any]
+# In what is compiled loops stand where NumPy has a function: for these the compiler takes three times as long.
 
 
 class Noise(NamedTuple):
