@@ -70,7 +70,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.fit:
         if asked.options == JAX:
-            for options in (compilation.MANY_CALLS, compilation.ONE_CALL):
+            for options in (compilation.MANY_CALLS, compilation.ONE_CALL, compilation.SMALL_PARTS):
                 options.clear()
         timed(asked.fit)
         return

@@ -124,9 +124,10 @@ class _Chain:
                 lambda one: advance(one, data, prior, length),
             )(state),
             static_argnums=3,
+            density=True,
         )
-        self.sites = jitted(sites)
-        self.log_prior = jitted(log_priors)
+        self.sites = jitted(sites, density=True)
+        self.log_prior = jitted(log_priors, density=True)
 
 
 @functools.lru_cache(maxsize=_KEPT_CHAINS)

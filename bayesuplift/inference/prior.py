@@ -67,7 +67,7 @@ def draw_prior(
         }
 
     with jax_session():
-        every = jitted(jax.vmap(jax.vmap(one, in_axes=(0, None, None)), in_axes=(0, None, None)))
+        every = jitted(jax.vmap(jax.vmap(one, in_axes=(0, None, None)), in_axes=(0, None, None)), once=True)
         keys = jax.random.split(jax.random.key(int(seed)), (_CHAINS, int(draws)))
         sites = jax.tree.map(np.asarray, every(keys, observed, numbers))
         drawn = labelled(spec, data, observed, numbers, sites)

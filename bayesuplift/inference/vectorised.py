@@ -104,8 +104,10 @@ class Sampler:
         self._program = program
         drawn = jax.vmap(jax.vmap(self._drawn, in_axes=(0, None, None)), in_axes=(0, None, None))
         self._starts = jitted(drawn, once=True)
-        self.advance: Callable[..., tuple[Chains, Tuning, Piece]] = jitted(self._advance, static_argnames="layout")
-        self.sites: Callable[..., dict[str, jax.Array]] = jitted(self._sites, static_argnames="layout")
+        self.advance: Callable[..., tuple[Chains, Tuning, Piece]] = jitted(
+            self._advance, density=True, static_argnames="layout"
+        )
+        self.sites: Callable[..., dict[str, jax.Array]] = jitted(self._sites, density=True, static_argnames="layout")
 
     def start(self, key: jax.Array, chains: int, data: Given, prior: Given) -> tuple[Chains, Layout]:
         """Give every superchain a position: coordinate by coordinate the median of a few draws from the prior.

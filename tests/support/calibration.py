@@ -152,7 +152,7 @@ def _likelihood(name: str) -> Any:
         ]
         return sum(scaled, start=jax.numpy.zeros(()))
 
-    return jitted(jax.vmap(jax.vmap(one, in_axes=(0, 0)), in_axes=(None, 0)))
+    return jitted(jax.vmap(jax.vmap(one, in_axes=(0, 0)), in_axes=(None, 0)), once=True)
 
 
 def _stacked(name: str, data: tuple[Data, ...]) -> Any:
@@ -211,7 +211,8 @@ def _chains(name: str) -> tuple[Any, Any, Any]:
     chain = nuts.compiled(name, _NUTS_WARMUP)
     in_axes = (0, 0, None)
     advance = jax.vmap(lambda state, known, numbers: chain.advance(state, known, numbers, _NUTS_PIECE), in_axes)
-    return jitted(jax.vmap(chain.start, in_axes), once=True), jitted(advance), jitted(jax.vmap(chain.sites, in_axes))
+    sites = jax.vmap(chain.sites, in_axes)
+    return jitted(jax.vmap(chain.start, in_axes), once=True), jitted(advance, density=True), jitted(sites, once=True)
 
 
 def _by_hmc(name: str, worlds: Worlds, prior: Any) -> Sites:

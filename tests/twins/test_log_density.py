@@ -14,6 +14,7 @@ from numpyro.infer.util import log_density
 from scipy.special import gammaln
 
 from bayesuplift.data.cells import Cells
+from bayesuplift.inference.compilation import jitted
 from bayesuplift.inference.density import conditioned, given
 from bayesuplift.inference.session import jax_session
 from bayesuplift.priors import RatePrior
@@ -51,7 +52,7 @@ def compiled(name: str) -> Callable[[Point, Given, Given], jax.Array]:
     def one(point: Point, data: Given, prior: Given) -> jax.Array:
         return log_density(program, (data,), {"prior": prior}, point)[0]
 
-    return jax.jit(jax.vmap(one, in_axes=(0, None, None)))
+    return jitted(jax.vmap(one, in_axes=(0, None, None)), once=True)
 
 
 @functools.cache
@@ -71,7 +72,7 @@ def points(name: str) -> Point:
         return {site: trace[site]["value"] for site in sites}
 
     with jax_session():
-        drawn = jax.jit(jax.vmap(dealt))(jax.random.split(jax.random.key(seed_of(name)), DRAWN))
+        drawn = jitted(jax.vmap(dealt), once=True)(jax.random.split(jax.random.key(seed_of(name)), DRAWN))
         values = {site: np.asarray(every) for site, every in drawn.items()}
         batches = np.arange(DRAWN).reshape(-1, POINTS)
         densities = np.concatenate([compiled(name)(some(values, batch), data, prior) for batch in batches])

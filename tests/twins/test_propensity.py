@@ -13,6 +13,7 @@ from scipy.special import gammaln
 
 import bayesuplift as bu
 from bayesuplift.data.cells import Cells
+from bayesuplift.inference.compilation import jitted
 from bayesuplift.inference.density import conditioned, given
 from bayesuplift.inference.session import jax_session
 from bayesuplift.spec import Given, registered
@@ -75,7 +76,9 @@ def points_and_densities(name: str) -> tuple[list[dict[str, np.ndarray]], np.nda
         return values, log_density(program, (data,), {"prior": prior}, values)[0]
 
     with jax_session():
-        values, densities = jax.jit(jax.vmap(dealt))(jax.random.split(jax.random.key(seed_of(name)), 10 * POINTS))
+        values, densities = jitted(jax.vmap(dealt), once=True)(
+            jax.random.split(jax.random.key(seed_of(name)), 10 * POINTS)
+        )
     best = np.argsort(densities)[-POINTS:]
     return [{site: np.array(drawn[k]) for site, drawn in values.items()} for k in best], np.asarray(densities)[best]
 
