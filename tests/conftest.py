@@ -1,5 +1,6 @@
 """Where the study files are, and what is deselected where they are not."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,14 @@ from typing import Any
 import pytest
 
 from tests.support.spark import spark_is_here
+
+# A process of tests has one core to itself. Threads for more of them wait for each other in loops, which took up to half of
+# the processor time. Libraries read these when they are loaded: by the processes that xdist starts, and by programs that
+# tests start. The last is XLA's.
+os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NPROC": "1"})
+
+# Traced programs are many small objects that stay: to look through them as often as Python does takes 5% of the time.
+gc.set_threshold(50_000, 20, 100)
 
 ROOT = Path(__file__).resolve().parent.parent
 
