@@ -1,5 +1,6 @@
 """Draws from a model's prior, laid out as a posterior: what was believed before the data, in the units of the decision."""
 
+import functools
 from typing import Any
 
 import jax
@@ -19,9 +20,10 @@ from bayesuplift.inference.fit import chosen_prior, conditioned_on, model_of, pr
 from bayesuplift.inference.labelled import labelled
 from bayesuplift.inference.session import jax_session
 from bayesuplift.posterior.schema import assemble
-from bayesuplift.spec import Given
+from bayesuplift.spec import Given, find
 
 _CHAINS = 4
+_KEPT_PROGRAMS = 16
 
 
 def draw_prior(
@@ -58,18 +60,25 @@ def draw_prior(
     check_whole("draws", draws, 1)
     observed, numbers = given(spec, data), Given.of_prior(stated)
 
+    with jax_session():
+        keys = jax.random.split(jax.random.key(int(seed)), (_CHAINS, int(draws)))
+        sites = jax.tree.map(np.asarray, _drawn(spec.name)(keys, observed, numbers))
+        drawn = labelled(spec, data, observed, numbers, sites)
+    attributes = provenance_of(spec, data, stated, int(seed)) | {"method": "draws from the prior"}
+    return assemble({POSTERIOR: drawn}, attributes)
+
+
+@functools.lru_cache(maxsize=_KEPT_PROGRAMS)
+def _drawn(name: str) -> Any:
+    """What draws sites (chain, draw, ...), kept between calls: other numbers of the prior need no other compilation."""
+    program = conditioned(find(name))
+
     def one(key: jax.Array, known: Given, numbers: Given) -> dict[str, jax.Array]:
-        trace = handlers.trace(handlers.seed(conditioned(spec), key)).get_trace(known, prior=numbers)
+        trace = handlers.trace(handlers.seed(program, key)).get_trace(known, prior=numbers)
         return {
             name: site["value"]
             for name, site in trace.items()
             if site["type"] in ("sample", "deterministic") and name not in known.values
         }
 
-    with jax_session():
-        every = jitted(jax.vmap(jax.vmap(one, in_axes=(0, None, None)), in_axes=(0, None, None)), once=True)
-        keys = jax.random.split(jax.random.key(int(seed)), (_CHAINS, int(draws)))
-        sites = jax.tree.map(np.asarray, every(keys, observed, numbers))
-        drawn = labelled(spec, data, observed, numbers, sites)
-    attributes = provenance_of(spec, data, stated, int(seed)) | {"method": "draws from the prior"}
-    return assemble({POSTERIOR: drawn}, attributes)
+    return jitted(jax.vmap(jax.vmap(one, in_axes=(0, None, None)), in_axes=(0, None, None)), density=True)

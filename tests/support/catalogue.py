@@ -21,6 +21,7 @@ import bayesuplift as bu
 import bayesuplift.models
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.units import Units
+from bayesuplift.inference.compilation import jitted
 from bayesuplift.inference.density import Data, conditioned, given
 from bayesuplift.inference.fit import Engine, engines
 from bayesuplift.inference.reparametrised import STANDARDISED
@@ -121,19 +122,20 @@ def _traced(name: str) -> tuple[tuple[str, bool], ...]:
     return tuple(found)
 
 
-def _latent(name: str, seed: int) -> dict[str, str]:
-    samples = _samples(name, seed)
-    with jax_session():  # some distributions work out their parameters when they are asked for them
-        return {site: written(one["fn"]) for site, one in samples.items() if not one["is_observed"]}
-
-
 @functools.cache
-def _samples(name: str, seed: int) -> dict[str, Any]:
+def _latent(name: str, seed: int) -> dict[str, str]:
+    """Distribution of every latent site, as a card writes it, in one run of the program."""
     spec = registered()[name]
-    program, data = conditioned(spec), given(spec, example(name))
-    with jax_session(), handlers.seed(rng_seed=seed):
-        trace = handlers.trace(program).get_trace(data, prior=Given.of_prior(resolved_prior(name)))
-    return {site: one for site, one in trace.items() if one["type"] == "sample"}
+    program, prior = conditioned(spec), Given.of_prior(resolved_prior(name))
+
+    def laws(data: Given) -> dict[str, Any]:
+        trace = handlers.trace(handlers.seed(program, rng_seed=seed)).get_trace(data, prior=prior)
+        return {site: trace[site]["fn"] for site in latent_sites(name)}
+
+    with jax_session():  # some distributions work out their parameters when they are asked for them
+        # one compiled program instead of one for each operation
+        found = jitted(laws, once=True)(given(spec, example(name)))
+        return {site: written(found[site]) for site in latent_sites(name)}
 
 
 def agrees(card_text: str, program_text: str) -> bool:
