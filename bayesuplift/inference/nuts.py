@@ -73,8 +73,12 @@ def sample(
         positions = jax.tree.map(lambda one: one[:, every - 1 :: every], positions)
         found = [chain.sites(_between(positions, a, b), observed, stated) for a, b in _spans(draws // every)]
         kept = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *found)
-        drawn = {name: kept[name] for name in sites_of(spec, observed, stated).latent}
-        densities = {name: np.asarray(chain.log_prior(observed, one, drawn)) for name, one in numbers.items()}
+        latent = sites_of(spec, observed, stated).latent
+        drawn = [{name: part[name] for name in latent} for part in found]
+        densities = {
+            name: np.concatenate([chain.log_prior(observed, one, part) for part in drawn], axis=1)
+            for name, one in numbers.items()
+        }
         posterior = labelled(spec, data, observed, stated, kept)
     index = {CHAIN: np.arange(chains), DRAW: np.arange(draws // every)}
     reference = densities[next(iter(priors))]
