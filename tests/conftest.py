@@ -69,21 +69,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_turn)
 
 
-# Whole files go to one process each (`--dist loadfile`), since tests of a file share what they compiled. Those that
-# compile most go first, so that no process is left alone with one of them at the end; two files that share fits, or what
-# they compiled, are one.
+# Whole files go to one process each (`--dist loadfile`), since tests of a file share what they compiled. Those that take
+# the most processor time go first, so that no process is left alone with one of them at the end; two files that share
+# fits, or what they compiled, are one.
 _FIRST = (
     "tests/contracts/test_posteriors.py",
     "tests/twins/test_reference.py",
     "tests/calibration/test_models.py",
     "tests/interface/test_notebooks.py",
-    "tests/unit/models/test_bayesian_causal_forest.py",
-    "tests/unit/models/test_forest_rates.py",
-    "tests/unit/models/test_forest_stores.py",
+    "tests/unit/models/test_forest_doses.py",
+    "tests/interface/test_command_line.py",
     "tests/unit/inference/test_many_chains.py",
     "tests/unit/inference/test_forest_sampler.py",
     "tests/interface/test_readme.py",
     "tests/twins/test_log_density.py",
+    "tests/unit/models/test_bayesian_causal_forest.py",
+    "tests/unit/data/test_faults.py",
+    "tests/unit/models/test_prior_effects.py",
+    "tests/unit/models/test_portfolio.py",
+    "tests/unit/models/test_pooling_priors.py",
+    "tests/unit/posterior/test_predictive_kinds.py",
+    "tests/unit/models/test_forest_stores.py",
+    "tests/unit/models/test_forest_rates.py",
+    "tests/properties/test_cells.py",
+    "tests/unit/inference/test_forest_steps.py",
+    "tests/unit/models/test_forest_propensities.py",
 )
 _TOGETHER = {
     "tests/twins/test_reference.py": "tests/contracts/test_posteriors.py",
