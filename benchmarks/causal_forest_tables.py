@@ -15,12 +15,8 @@ OURS: Final = "ours"
 EMPTY: Final = "ours, empty cache"
 LARGEST: Final = "marketing-64000"
 STOCHTREE: Final = "stochtree"
-VARIANTS: Final = (
-    "ours, from one leaf",
-    "ours, effect trees of 4 levels",
-    "ours, effect trees of 8 levels",
-    "ours, draws left open",
-)
+ONE_LEAF: Final = "ours, from one leaf"
+VARIANTS: Final = ("ours, effect trees of 4 levels", "ours, effect trees of 8 levels", "ours, draws left open")
 OTHERS: Final = ("bartz bcf", "causalml X-learner", "econml CausalForestDML")
 PUBLISHED: Final = ("hahn-*", "ihdp")
 LEAST_PAIRS: Final = 2
@@ -74,6 +70,25 @@ def compared(found: Found) -> str:
     if OURS in without.get(LARGEST, {}):
         shown.append(largest(without[LARGEST][OURS]))
     return "\n\n".join(shown)
+
+
+def starts(found: Found) -> str:
+    """A row a world: chains that are grown from the root beside those from trees of one leaf, on the same replications."""
+    kept = {name: both for name, by_name in found.items() if (both := paired(by_name, OURS, ONE_LEAF))}
+    if not kept:
+        return ""
+    rows = []
+    for name, both in kept.items():
+        ratio, spread = with_error(log_ratio(*both))
+        shown = [number(values(one, "pehe").mean()) for one in both]
+        shown += [f"{np.exp(ratio):.3f} ± {np.exp(ratio) * spread:.3f}"]
+        shown += [" / ".join(percent(values(one, "coverage").mean()) for one in both)]
+        shown += [" / ".join(number(float(np.abs(values(one, "bias")).mean())) for one in both)]
+        rows.append([name, str(len(both[0])), *shown])
+    header = ["world", "replications", "PEHE, grown", "PEHE, from one leaf", "ratio"]
+    header += ["95% intervals cover, %, grown / from one leaf", "mean absolute bias of the average effect"]
+    lines = {name: dict(zip((OURS, ONE_LEAF), both, strict=True)) for name, both in kept.items()}
+    return f"{opening(lines)}\n\n{table(header, rows)}"
 
 
 def other_estimators(found: Found) -> str:
@@ -198,7 +213,7 @@ def variants(found: Found) -> str:
     """PEHE with other depths of the effects' trees, or a longer run, less PEHE of ours, on the same replications."""
     rows = []
     for name, by_name in found.items():
-        for contestant in (*VARIANTS, STOCHTREE):
+        for contestant in VARIANTS:
             both = paired(by_name, contestant, OURS)
             if both is None:
                 continue
@@ -265,6 +280,7 @@ def ratio(ours: Lines, theirs: Lines, own: str, other: str) -> str:
 TABLES: Final[Mapping[str, Callable[[Found], str]]] = {
     "stochtree": stochtree_beside,
     "further worlds": further_worlds,
+    "where chains begin": starts,
     "other estimators": other_estimators,
 }
 """The tables by the names that places in README.md and `--write` have for them."""
