@@ -48,7 +48,7 @@ def regrown(data: gibbs.Data, state: gibbs.State, *, binary: bool) -> gibbs.Stat
     return state._replace(prognostic=prognostic, effect=stacked(effects))
 
 
-@functools.partial(jitted, once=True, static_argnames=("binary",))
+@functools.partial(jitted, static_argnames=("binary",))
 def _left(key: Any, data: gibbs.Data, state: gibbs.State, *, binary: bool) -> Any:
     """What the state leaves to explain at the rows; of a binary outcome, of the values behind it."""
     if binary:
