@@ -114,7 +114,7 @@ class OutcomeSection:
 
 @dataclass(frozen=True)
 class ModelSection:
-    """`[model]`: what is fitted, for every outcome that does not say so itself.
+    """`[model]`: what is fitted, for every outcome that does not say so itself. A key that counts for none is refused.
 
     Parameters
     ----------

@@ -9,18 +9,17 @@ import pytest
 
 from tests.support.spark import spark_is_here
 
-# A process of tests has one core to itself. Threads for more of them wait for each other in loops, which took up to half of
-# the processor time. Libraries read these when they are loaded: by the processes that xdist starts, and by programs that
-# tests start. The last is XLA's.
+# A process of tests has one core to itself, and threads for more of them would wait for each other in loops. Libraries read
+# these when they are loaded: by the processes that xdist starts, and by programs that tests start. The last is XLA's.
 os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NPROC": "1"})
 
 # Tests compile more than they run. What the package does not say of a program, XLA is told here: of what tests evaluate on
-# their own, and of the forests' kernel, which is compiled in half the time and runs slower for it: a loss from some
-# thousands of sweeps on, which tests do not make. Users, `make calibrate` and the benchmarks compile it without these.
+# their own, and of the forests' kernel, which is compiled sooner and runs slower for it: a loss in long runs, and tests make
+# none. Users, `make calibrate` and the benchmarks compile it without these.
 _QUICKLY = ("backend_optimization_level=1", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
 os.environ["XLA_FLAGS"] = " ".join([*(f"--xla_{flag}" for flag in _QUICKLY), os.environ.get("XLA_FLAGS", "")])
 
-# Traced programs are many small objects that stay: to look through them as often as Python does takes 5% of the time.
+# Traced programs are many small objects that stay: it does not pay to look through them as often as Python does.
 gc.set_threshold(50_000, 20, 100)
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,9 +1,9 @@
 """Trees grown from the root on what is left to explain: not draws of a posterior, but where a chain may begin.
 
-The kernel moves a tree by one decision a sweep, and takes thousands of sweeps to an effect that several covariates have
-together. A tree that is grown decision by decision, each drawn given the rows it divides, is there at once. He and Hahn
-(2023), Stochastic tree ensembles for regularized nonlinear regression, JASA 118(541), algorithm 2, of which stopping and
-the choice of a decision have here the probabilities of the forest's own prior.
+The kernel moves a tree by one decision a sweep, and takes long to an effect that many covariates have together
+(benchmarks/README.md, "Where chains begin"). A tree that is grown decision by decision, each drawn given the rows that it
+divides, is there at once. He and Hahn (2023), Stochastic tree ensembles for regularized nonlinear regression, JASA 118(541),
+algorithm 2, of which stopping and the choice of a decision have here the probabilities of the forest's own prior.
 """
 
 import math
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 _NONE: Final = -1
 
-# In what is compiled loops stand where NumPy has a function: for these the compiler takes three times as long.
+# In what is compiled loops stand where NumPy has a function: these take the compiler longer than all the rest.
 
 
 class Noise(NamedTuple):
@@ -151,12 +151,12 @@ def _sweep(given: _Given, heaps: _Heaps, there: Array, work: _Work) -> None:
             possible = _ranges(given.cuts, heaps.variable[tree], heaps.split[tree], place, work.ranges)
             growable = place < half and stop - start >= 2 * given.least_rows and possible > 0
             decision = _NONE
-            if growable and given.split[place] > 0.0:
+            if growable:
                 _sum(given, order[start:stop], work)
                 decision = _decision(given, (tree, place), possible, work)
             if decision == _NONE:
-                if place < half:
-                    heaps.growable[tree, place] = growable
+                if growable:
+                    heaps.growable[tree, place] = True
                 _end(given, heaps, (tree, place), order[start:stop])
                 continue
             column, cut = decision // work.odds.shape[1], decision % work.odds.shape[1]

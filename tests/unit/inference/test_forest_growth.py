@@ -17,7 +17,7 @@ from tests.support.mcse import assert_within_mcse
 from tests.support.worlds import seed_of
 from tests.unit.inference.test_forest_sampler import PRIOR, sampler, world
 
-N, COLUMNS, LEAST, PADDING = 90, 3, 3, 6
+N, LEAST, PADDING = 90, 3, 6
 CUTS = np.array([7, 4, 1])
 LEAF_SD, PRECISION, LEAF_PRECISION = 0.3, 1.7, 5.0
 
@@ -145,9 +145,9 @@ def test_an_effect_of_six_covariates_together_is_there_at_once() -> None:
         with jax_session():
             plot, trees = kernel.plant(bins, np.full(10, 11), shape._replace(depth=depth), weights=None, leaf_sd=0.3)
         after, ground = left, kernel.ground(plot)
-        noise = Noise(np.ones(n), 1.0, 0.3**-2)
+        noise, stream = Noise(np.ones(n), 1.0, 0.3**-2), np.random.default_rng(seed_of("sweeps"))
         for _ in range(5):
-            trees, after = grown(ground, trees, after, noise, np.random.default_rng(seed_of("sweeps")))
+            trees, after = grown(ground, trees, after, noise, stream)
         return float(np.mean((left - after - truth + truth.mean()) ** 2) / truth.var())
 
     assert unexplained(7) < 0.05
