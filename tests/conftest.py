@@ -14,8 +14,8 @@ from tests.support.spark import spark_is_here
 os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NPROC": "1"})
 
 # Tests compile more than they run. What the package does not say of a program, XLA is told here: of what tests evaluate on
-# their own, and of the forests' kernel, which is compiled sooner and runs slower for it: a loss in long runs, and tests make
-# none. Users, `make calibrate` and the benchmarks compile it without these.
+# their own, and of the forests' kernel, which is compiled sooner and runs slower for it: a loss in long runs, which are
+# not made here. Users, `make calibrate` and the benchmarks compile it without these.
 _QUICKLY = ("backend_optimization_level=1", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
 os.environ["XLA_FLAGS"] = " ".join([*(f"--xla_{flag}" for flag in _QUICKLY), os.environ.get("XLA_FLAGS", "")])
 

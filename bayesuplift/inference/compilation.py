@@ -16,7 +16,7 @@ ONE_CALL: Final[dict[str, Any]] = {"xla_backend_optimization_level": 0}
 
 SMALL_PARTS: Final[dict[str, Any]] = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 """Of densities and their gradients, hundreds of small fusions of which each would run a pipeline of compiler passes of its
-own: as code of one module they compile in half the time, and run a tenth slower at most. A forest's few loops over rows
+own: as code of one module they compile in half the time, and run about a tenth slower. A forest's few loops over rows
 would run nearly half as fast."""
 
 

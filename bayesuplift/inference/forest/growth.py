@@ -2,8 +2,8 @@
 
 The kernel moves a tree by one decision a sweep, and takes long to an effect that many covariates have together
 (benchmarks/README.md, "Where chains begin"). A tree that is grown decision by decision, each drawn given the rows that it
-divides, is there at once. He and Hahn (2023), Stochastic tree ensembles for regularized nonlinear regression, JASA 118(541),
-algorithm 2, of which stopping and the choice of a decision have here the probabilities of the forest's own prior.
+divides, is there at once. He and Hahn (2023), Stochastic tree ensembles for regularized nonlinear regression, JASA
+118(541), algorithm 2, of which stopping and the choice of a decision have here the probabilities of the forest's own prior.
 """
 
 import math
