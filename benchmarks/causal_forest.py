@@ -90,6 +90,7 @@ CONTESTANTS: Final = (
     Contestant("ours, empty cache", OURS, {"*": 1}, cache="ours", empty=True),
     Contestant("ours", OURS, runs=2, cache="ours"),
     at_depth(4),
+    at_depth(6),
     at_depth(8),
     Contestant(
         "ours, draws left open", OURS, {"deep-*": 20}, cache="ours", environment={"BAYESUPLIFT_OPEN_DRAWS": "1"}

@@ -23,6 +23,7 @@ from bayesuplift.dims import (
     FORESTS,
     LEVEL,
     MEAN_OUTCOME,
+    OTHER,
     POSITION,
     POSTERIOR,
     SAMPLE_STATS,
@@ -177,20 +178,23 @@ def _posterior(kept: ForestDraws, units: Units, prior: ForestPrior) -> xr.Datase
     means = kept.by_arm(kept.at_rows)
     average = means.mean(axis=2, dtype=np.float64)
     of_terms, coords = _terms(kept, units, of_effects) if kept.groups else ({}, {})
+    inclusion, treatments = _inclusion(kept, units, of_effects), list(units.design.treatments)
+    others = {OTHER: treatments} if any(OTHER in dims for dims, _ in inclusion.values()) else {}
     return xr.Dataset(
         {
             MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), means),
             "average_effect": ((CHAIN, DRAW, TREATMENT), average[..., 1:] - average[..., :1]),
             **({} if kept.binary else {"sd": ((CHAIN, DRAW), kept.sigma)}),
             **of_terms,
-            **_inclusion(kept, units, of_effects),
+            **inclusion,
         },
         coords={
             CHAIN: np.arange(kept.shape[0]),
             DRAW: np.arange(kept.shape[1]),
             **units.labels,
             **coords,
-            TREATMENT: list(units.design.treatments),
+            TREATMENT: treatments,
+            **others,
             COVARIATE: list(units.coding.names),
         },
     )
@@ -259,7 +263,9 @@ def predicted_by_trees(
         _of_levels(draws, factor, column, generator)
         for factor, column in zip(factors, given.levels.values(), strict=True)
     ]
-    found = kept.by_arm(kept.at(prognostic, given.columns, of_levels))
+    # effects ask for propensities too, or for covariates alone
+    moderators = prognostic[:, : len(kept.effect_cuts.number)]
+    found = kept.by_arm(kept.at(prognostic, moderators, of_levels))
     coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: given.labels}
     predicted = xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
     return predicted, {"predicted_units": len(given.labels)}
@@ -291,14 +297,21 @@ def _inclusion(
 ) -> dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]:
     """Decisions of each draw by the covariate that they ask for; of each propensity, where it is there, apart."""
     count = len(units.coding.columns)
+    cuts = kept.effect_cuts
     prognostic = kept.prognostic.decisions_by_column(kept.prognostic_cuts.varying, len(kept.prognostic_cuts.number))
-    effect = np.stack([one.decisions_by_column(kept.effect_cuts.varying, count) for one in kept.effects], axis=2)
-    found: dict[str, tuple[tuple[str, ...], NDArray[np.int64]]] = {
-        "prognostic_inclusion": ((CHAIN, DRAW, COVARIATE), prognostic[..., :count]),
-        "effect_inclusion": ((CHAIN, DRAW, *of_effects, COVARIATE), effect if of_effects else effect[:, :, 0]),
-    }
-    if prognostic.shape[-1] == count + 1:
-        found["propensity_inclusion"] = ((CHAIN, DRAW), prognostic[..., count])
-    elif prognostic.shape[-1] > count:
-        found["propensity_inclusion"] = ((CHAIN, DRAW, TREATMENT), prognostic[..., count:])
+    effect = np.stack([one.decisions_by_column(cuts.varying, len(cuts.number)) for one in kept.effects], axis=2)
+    effect = effect if of_effects else effect[:, :, 0]
+    found: dict[str, tuple[tuple[str, ...], NDArray[np.int64]]] = {}
+    parts = (
+        ("prognostic_inclusion", "propensity_inclusion", prognostic, (), TREATMENT),
+        # whose effect, and then whose propensity
+        ("effect_inclusion", "effect_propensity_inclusion", effect, of_effects, OTHER if of_effects else TREATMENT),
+    )
+    for name, of_propensity, decisions, dims, whose in parts:
+        found[name] = ((CHAIN, DRAW, *dims, COVARIATE), decisions[..., :count])
+        propensities = decisions.shape[-1] - count
+        if propensities == 1:
+            found[of_propensity] = ((CHAIN, DRAW, *dims), decisions[..., count])
+        elif propensities:
+            found[of_propensity] = ((CHAIN, DRAW, *dims, whose), decisions[..., count:])
     return found

@@ -27,16 +27,16 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
 
     mu and every t_a are sums of trees, each with a prior of its own, Hahn, Murray and Carvalho (2020), Bayesian regression
     tree models for causal inference, Bayesian Analysis 15(3), equation 3; c codes the treatments, and p is the propensity:
-    among the covariates of mu, and not of t; of several treatments one for each, Imbens (2000), The role of the propensity
-    score in estimating dose-response functions, Biometrika 87(3). Every factor of the segments is a term of its own. Where
-    arms are doses of one treatment, coding "dose", all share one a: c is the dose of the unit's arm less the control's, and
-    the effect is that of a unit of dose.
+    among the covariates of mu, and of t where the prior says `propensity_in_effect`; of several treatments one for each,
+    Imbens (2000), The role of the propensity score in estimating dose-response functions, Biometrika 87(3). Every factor
+    of the segments is a term of its own. Where arms are doses of one treatment, coding "dose", all share one a: c is the
+    dose of the unit's arm less the control's, and the effect is that of a unit of dose.
 
     Raises
     ------
     ArgumentError
-        Units were not assigned at random and have no propensity; or arms are coded by dose, and their labels are not
-        different finite numbers.
+        Units were not assigned at random and have no propensity, or effects are to follow one and there is none; or arms
+        are coded by dose, and their labels are not different finite numbers.
     """
     experiment = units.experiment
     prognostic = units.columns
@@ -49,11 +49,16 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
             "experiment.with_propensity(bu.propensity(experiment, seed=1).estimates); or give its column: "
             "read_experiment(..., propensity=...)"
         )
+    elif prior.propensity_in_effect:
+        raise ArgumentError(
+            "ForestPrior: propensity_in_effect, and these units were assigned at random, with no propensity for effects to "
+            "follow; leave it out, or give a column: read_experiment(..., propensity=...)"
+        )
     return CausalRows(
         outcome=experiment.outcome,
         arm=experiment.arm,  # the control stands first
         prognostic=prognostic,
-        moderators=units.columns,
+        moderators=prognostic if prior.propensity_in_effect else units.columns,
         binary=units.kind == "binary",
         groups=tuple(position for _, position in units.levels.values()) if prior.segments else (),
         doses=doses_of(units.design.arms) if prior.coding == "dose" else None,

@@ -120,10 +120,13 @@ class ForestPrior:
         Whether every effect's forest has a scale of its own, Normal(0, 1) (parameter expansion).
     most_cuts
         Most cutpoints of a covariate.
+    propensity_in_effect
+        Whether the forests of effects have the propensity among their covariates; that of the outcome under control has it
+        wherever there is one.
     """
 
     prognostic: ForestShape = ForestShape(trees=100, depth=6, base=0.95, power=2.0)
-    effect: ForestShape = ForestShape(trees=50, depth=6, base=0.25, power=3.0)
+    effect: ForestShape = ForestShape(trees=50, depth=7, base=0.25, power=3.0)
     location: float | None = None
     intercept_sd: float | None = None
     prognostic_sd: float | None = None
@@ -137,6 +140,7 @@ class ForestPrior:
     coding: EffectCoding = "treated"
     expanded: bool = False
     most_cuts: int = 100
+    propensity_in_effect: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is no prior."""
@@ -169,6 +173,7 @@ class ForestPrior:
             + ("" if self.noise_sd is None else f"noise sd above {shown(self.noise_sd)} with probability 0.1; ")
             + (terms if self.segments else "")
             + f"coding {self.coding}"
+            + (", effects may follow the propensity" if self.propensity_in_effect else "")
             + (", effects those of the largest distance of a dose from the control's" if self.coding == "dose" else "")
         )
 

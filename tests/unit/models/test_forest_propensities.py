@@ -1,6 +1,7 @@
 """A causal forest of three arms that follow the level: with the propensities of both treatments among its covariates."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,64 @@ def test_estimates_of_three_arms_go_into_the_fit_and_into_predictions() -> None:
     there = estimated.predict(new)
     new = new.assign(propensity_first=there[:, 0], propensity_second=there[:, 1])
     assert np.isfinite(bu.predict(tree, new, seed=1)["posterior"]["mean_outcome"].to_numpy()).all()
+
+
+@functools.cache
+def where_effects_follow() -> tuple[pd.DataFrame, np.ndarray]:
+    """The units, where the first treatment has an effect of 2 for who is likely to get it; history is not told."""
+    table, _ = world()
+    likely = table["propensity_first"].to_numpy() > 0.35
+    rng = np.random.default_rng(seed_of("effects that follow the propensity"))
+    spend = rng.normal(5.0 + 2.0 * likely * (table["arm"] == "first"), 1.0)
+    return table.drop(columns="history").assign(spend=spend), 2.0 * likely
+
+
+@functools.cache
+def followed(*, shuffled: bool = False) -> xr.DataTree:
+    """A fit whose effects may follow the propensities; of propensities that belong to other units, where shuffled."""
+    table, _ = where_effects_follow()
+    both = {name: f"propensity_{name}" for name in ("first", "second")}
+    order = np.random.default_rng(seed_of("shuffled")).permutation(UNITS) if shuffled else np.arange(UNITS)
+    table = table.assign(**{column: table[column].to_numpy()[order] for column in both.values()})
+    roles: dict[str, Any] = {"arm": "arm", "control": "none", "outcome": "spend", "kind": "continuous"}
+    given = bu.read_experiment(table, covariates=["recency"], propensity=both, assignment="observational", **roles)
+    prior = replace(SMALL, propensity_in_effect=True)
+    return bu.fit("bayesian_causal_forest", given, seed=3, prior=prior, **LENGTH)
+
+
+def test_effects_may_follow_the_propensity() -> None:
+    tree, truth = followed(), where_effects_follow()[1]
+    drawn = bu.cate(tree).mean(("chain", "draw")).sel(arm="first").to_numpy()
+    assert np.sqrt(((drawn - truth) ** 2).mean()) < 0.5 * truth.std()
+    # planted: propensities that belong to other units
+    other = bu.cate(followed(shuffled=True)).mean(("chain", "draw")).sel(arm="first").to_numpy()
+    assert np.sqrt(((other - truth) ** 2).mean()) > 0.9 * truth.std()
+    asked = tree["posterior"].to_dataset()["effect_propensity_inclusion"]
+    assert asked.dims == ("chain", "draw", "treatment", "other_treatment")
+    of_first = asked.mean(("chain", "draw")).sel(treatment="first")
+    assert float(of_first.sel(other_treatment="first")) > float(of_first.sel(other_treatment="second"))
+    assert tree["posterior"]["effect_inclusion"].sizes["covariate"] == 1
+    assert "effects may follow the propensity" in tree.attrs["prior"]
+
+
+def test_a_stored_fit_asks_new_units_for_the_propensity_that_effects_follow(tmp_path: Path) -> None:
+    bu.save(followed(), tmp_path / "forest.nc")
+    tree, rows = bu.load(tmp_path / "forest.nc"), [5, 77, 310]
+    new = where_effects_follow()[0].iloc[rows].drop(columns=["arm", "spend"])
+    there = bu.predict(tree, new, seed=1)["posterior"]["mean_outcome"]
+    # sums of eighty float32 leaves, moved along with the chain in one place and added up in another
+    np.testing.assert_allclose(there, followed()["posterior"]["mean_outcome"].isel(unit=rows), rtol=2e-5)
+    # the same units, were they likely and unlikely to get the first treatment
+    effects = [
+        bu.cate(bu.predict(tree, new.assign(propensity_first=chance, propensity_second=0.2), seed=1)).sel(arm="first")
+        for chance in (0.6, 0.1)
+    ]
+    assert (effects[0].mean(("chain", "draw")) - effects[1].mean(("chain", "draw")) > 1.0).all()
+
+
+def test_effects_that_follow_a_propensity_need_one() -> None:
+    trial = bu.read_experiment(
+        world()[0], arm="arm", control="none", outcome="spend", kind="continuous", covariates=["recency"]
+    )
+    with pytest.raises(ArgumentError, match="no propensity for effects to follow"):
+        bu.fit("bayesian_causal_forest", trial, seed=1, prior=replace(SMALL, propensity_in_effect=True), **LENGTH)
