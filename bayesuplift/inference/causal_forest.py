@@ -33,6 +33,7 @@ from bayesuplift.dims import (
 )
 from bayesuplift.errors import PosteriorError
 from bayesuplift.inference.forest.draws import ForestDraws
+from bayesuplift.inference.forest.gathering import Gathered, gathered
 from bayesuplift.inference.forest.run import Progress, Sampler
 from bayesuplift.inference.labelled import alternatives
 from bayesuplift.inference.session import jax_session
@@ -44,6 +45,9 @@ from bayesuplift.spec import ModelSpec
 
 SWEEPS: Final = "sweeps_per_draw"
 """Attribute of `sample_stats`: sweeps from one draw to the next."""
+
+SAMPLED_ROWS: Final = "sampled_rows"
+"""Attribute of `sample_stats`: rows that the sampler saw; fewer than units where those that are alike were gathered."""
 
 GROWN: Final = 5
 """Sweeps that begin with trees grown from the root, before those of the warm-up."""
@@ -72,6 +76,7 @@ def sample(
 
     Chains begin at trees grown from the root, in `GROWN` sweeps before the warm-up, or where those of another run stood.
     Where mean outcomes of all draws at all units would take more than 1 GB, one draw in so many is kept, trees included.
+    Units that are alike are sampled as one row where that leaves the posterior what it is (`gathered`).
 
     Parameters
     ----------
@@ -103,14 +108,14 @@ def sample(
     stated, *others = priors
     prior = priors[stated]
     others = others if sensitivity else []
-    rows = spec.program(units, prior=prior)
-    every = one_in(chains, draws, {UNIT: len(rows.outcome), ARM: len(units.design.arms)})
+    given = gathered(spec.program(units, prior=prior), prior)
+    every = one_in(chains, draws, {UNIT: len(units.experiment.outcome), ARM: len(units.design.arms)})
     of_others = min(draws, _DRAWS_OF_OTHERS)
     grown = GROWN if position is None else 0
     total = chains * (grown + warmup + draws + len(others) * (_LEFT_OUT_OF_OTHERS + of_others))
     hidden = None if progress is None else not progress
     with jax_session(), tqdm(total=total, desc="sampling", disable=hidden, file=sys.stderr) as bar:
-        sampler = Sampler(rows, prior, seed=seed, chains=chains)
+        sampler = Sampler(given.rows, given.told(prior), seed=seed, chains=chains)
         if position is None:
             sampler.grow(grown, bar.update)
         else:
@@ -119,7 +124,7 @@ def sample(
         apart = 1  # sweeps from one draw to the next, of those that there is room for
         while True:
             kept = sampler.draw(draws // every, thin=apart * every, progress=bar.update)
-            posterior = _posterior(kept, units, prior)
+            posterior = _posterior(kept, units, prior, given)
             if sampler.interrupted or apart == 2 ** (rounds - 1) or _trusted(posterior):
                 break
             bar.total += chains * apart * (2 * every * (draws // every) + len(others) * of_others)
@@ -127,11 +132,13 @@ def sample(
         drawn: dict[str, NDArray[np.float64]] = {}
         if not sampler.interrupted:
             # averages take no room to speak of: their draws lie apart by what diagnostics asked for alone
-            drawn = _under(sampler, {name: priors[name] for name in others}, of_others, apart, bar.update)
+            told = {name: given.told(priors[name]) for name in others}
+            drawn = _under(sampler, told, of_others, apart, bar.update)
     stats = xr.Dataset(
         {"acceptance_rate": ((CHAIN, DRAW), kept.acceptance)},
         coords={name: posterior[name] for name in (CHAIN, DRAW)},
-        attrs={SWEEPS: apart * every} | ({KEPT_ONE_IN: every} if every > 1 else {}),
+        attrs={SWEEPS: apart * every, SAMPLED_ROWS: len(given.rows.outcome)}
+        | ({KEPT_ONE_IN: every} if every > 1 else {}),
     )
     stands = {
         name: ((CHAIN, *(f"{name}_{k}" for k in range(1, one.ndim))), one) for name, one in sampler.position().items()
@@ -170,12 +177,12 @@ def _trusted(posterior: xr.Dataset) -> bool:
     return all(check.passed for check in diagnose(xr.DataTree.from_dict({POSTERIOR: posterior})))
 
 
-def _posterior(kept: ForestDraws, units: Units, prior: ForestPrior) -> xr.Dataset:
-    """The group `posterior` of draws that were kept at the units."""
+def _posterior(kept: ForestDraws, units: Units, prior: ForestPrior, given: Gathered) -> xr.Dataset:
+    """The group `posterior` of draws that were kept at the rows."""
     assert kept.at_rows is not None
     # one effect for all doses has no treatment to be called by
     of_effects = () if prior.coding == "dose" else (TREATMENT,)
-    means = kept.by_arm(kept.at_rows)
+    means = given.at_units(kept.by_arm(kept.at_rows))
     average = means.mean(axis=2, dtype=np.float64)
     of_terms, coords = _terms(kept, units, of_effects) if kept.groups else ({}, {})
     inclusion, treatments = _inclusion(kept, units, of_effects), list(units.design.treatments)

@@ -53,6 +53,8 @@ class Layout:
         Units of the outcome.
     binary
         Whether the outcome is.
+    weight
+        (n,): how often a row counts in averages; once where not given.
     """
 
     n: int
@@ -60,6 +62,7 @@ class Layout:
     trees: tuple[int, int]
     resolved: Resolved
     binary: bool
+    weight: Array | None = None
 
     @property
     def units(self) -> Array:
@@ -98,7 +101,7 @@ def of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Piece
 def averages_of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Array:
     """Return mean outcomes averaged over the rows, (draw, arm), of the first so many draws of a chain."""
     found = by_arm(_at_rows(drawn, chain, count, layout), layout.resolved.coding, binary=layout.binary)
-    return found.mean(axis=1, dtype=np.float64)
+    return np.average(found.astype(np.float64), axis=1, weights=layout.weight)
 
 
 def joined(parts: list[list[Piece]], layout: Layout, cuts: tuple[Cuts, Cuts]) -> ForestDraws:
