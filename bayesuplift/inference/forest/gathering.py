@@ -58,11 +58,12 @@ def gathered(units: CausalRows, prior: ForestPrior) -> Gathered:
         return Gathered(units, None)
     columns = [units.arm, *units.groups, *units.prognostic.T, *units.moderators.T]
     place = _alike(columns, len(units.outcome) // max(least, _FEWER))
-    if place is None or (number := np.bincount(place)).min() < least:
+    if place is None:
+        return Gathered(units, None)
+    _, first, number = np.unique(place, return_index=True, return_counts=True)
+    if number.min() < least:
         return Gathered(units, None)
     mean = np.bincount(place, units.outcome) / number
-    first = np.empty(len(number), dtype=np.intp)
-    first[place[::-1]] = np.arange(len(place))[::-1]
     rows = replace(
         units,
         outcome=mean,

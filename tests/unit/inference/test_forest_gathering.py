@@ -13,6 +13,7 @@ from bayesuplift.inference.forest.gathering import Gathered, gathered
 from bayesuplift.inference.forest.run import Sampler
 from bayesuplift.inference.session import jax_session
 from bayesuplift.priors.forest import ForestPrior, ForestShape
+from tests.support.forests import SCALES
 from tests.support.mcse import assert_within_mcse
 from tests.support.worlds import seed_of
 
@@ -21,13 +22,8 @@ PRIOR = ForestPrior(
     prognostic=ForestShape(trees=10, depth=4, base=0.95, power=2.0),
     effect=ForestShape(trees=5, depth=3, base=0.5, power=2.0),
     location=2.0,
-    intercept_sd=2.0,
-    prognostic_sd=2.0,
-    average_sd=2.0,
-    effect_sd=1.0,
     noise_sd=1.0,
-    segment_sd=1.0,
-    segment_effect_sd=0.5,
+    **SCALES,
 )
 
 

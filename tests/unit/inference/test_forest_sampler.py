@@ -16,6 +16,7 @@ from bayesuplift.inference.forest.planting import padded
 from bayesuplift.inference.forest.run import Sampler
 from bayesuplift.inference.session import jax_session
 from bayesuplift.priors.forest import ForestPrior, ForestShape
+from tests.support.forests import SCALES
 from tests.support.worlds import seed_of
 
 N, EFFECT = 200, 2.0
@@ -23,13 +24,8 @@ PRIOR = ForestPrior(
     prognostic=ForestShape(trees=20, depth=5, base=0.95, power=2.0, least_units=2),
     effect=ForestShape(trees=10, depth=3, base=0.25, power=3.0, least_units=2),
     location=12.0,
-    intercept_sd=2.0,
-    prognostic_sd=2.0,
-    average_sd=2.0,
-    effect_sd=1.0,
     noise_sd=1.5,
-    segment_sd=1.0,
-    segment_effect_sd=0.5,
+    **SCALES,
 )
 EXACT = {np.dtype(name) for name in ("float32", "uint8", "uint32", "int32", "bool")}
 
