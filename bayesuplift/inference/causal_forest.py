@@ -115,7 +115,7 @@ def sample(
     total = chains * (grown + warmup + draws + len(others) * (_LEFT_OUT_OF_OTHERS + of_others))
     hidden = None if progress is None else not progress
     with jax_session(), tqdm(total=total, desc="sampling", disable=hidden, file=sys.stderr) as bar:
-        sampler = Sampler(given.rows, given.told(prior), seed=seed, chains=chains)
+        sampler = Sampler(given.rows, given.prior_of_rows(prior), seed=seed, chains=chains)
         if position is None:
             sampler.grow(grown, bar.update)
         else:
@@ -132,8 +132,8 @@ def sample(
         drawn: dict[str, NDArray[np.float64]] = {}
         if not sampler.interrupted:
             # averages take no room to speak of: their draws lie apart by what diagnostics asked for alone
-            told = {name: given.told(priors[name]) for name in others}
-            drawn = _under(sampler, told, of_others, apart, bar.update)
+            of_rows = {name: given.prior_of_rows(priors[name]) for name in others}
+            drawn = _under(sampler, of_rows, of_others, apart, bar.update)
     stats = xr.Dataset(
         {"acceptance_rate": ((CHAIN, DRAW), kept.acceptance)},
         coords={name: posterior[name] for name in (CHAIN, DRAW)},

@@ -27,8 +27,8 @@ class Gathered:
     rows: CausalRows
     place: NDArray[np.intp] | None
 
-    def told(self, prior: ForestPrior) -> ForestPrior:
-        """Return the prior as rows are told of it: where units are gathered, each row has as many as a leaf needs."""
+    def prior_of_rows(self, prior: ForestPrior) -> ForestPrior:
+        """Return the prior that stands for this one at the rows: gathered, each has as many units as a leaf needs."""
         if self.place is None:
             return prior
         return replace(prior, prognostic=_of_any_rows(prior.prognostic), effect=_of_any_rows(prior.effect))

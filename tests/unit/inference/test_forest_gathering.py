@@ -42,7 +42,7 @@ def units() -> CausalRows:
 def draws(given: Gathered, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Effects of every kind of unit, (chain, draw, kind), and the noise's standard deviation."""
     with jax_session():
-        run = Sampler(given.rows, given.told(PRIOR), seed=seed_of("gathered"), chains=4)
+        run = Sampler(given.rows, given.prior_of_rows(PRIOR), seed=seed_of("gathered"), chains=4)
         run.burn_in(500)
         found = run.draw(length, thin=3)
     assert found.at_rows is not None
@@ -52,7 +52,7 @@ def draws(given: Gathered, length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_rows_hold_all_that_the_likelihood_asks_of_their_units() -> None:
-    one = replace(units(), groups=(np.arange(KINDS * EACH) % 1, units().prognostic[:, 2].astype(int)))
+    one = replace(units(), groups=(np.zeros(KINDS * EACH, dtype=int), units().prognostic[:, 2].astype(int)))
     found = gathered(one, PRIOR)
     assert found.place is not None
     rows, place = found.rows, found.place
@@ -82,7 +82,7 @@ def test_units_that_cannot_be_gathered_stay_as_they_are(change: dict[str, Any]) 
     found = gathered(one, PRIOR)
     assert found.place is None
     assert found.rows is one
-    assert found.told(PRIOR) is PRIOR
+    assert found.prior_of_rows(PRIOR) is PRIOR
 
 
 def test_a_row_of_fewer_units_than_a_leaf_needs_leaves_all_as_they_are() -> None:
@@ -110,7 +110,7 @@ def test_the_posterior_is_that_of_the_units(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(AssertionError, match="Monte Carlo errors apart"):
         assert_equal(draws(few, 1000)[1], noise)
     with monkeypatch.context() as patched:
-        patched.setattr(Gathered, "told", lambda _, prior: prior)
+        patched.setattr(Gathered, "prior_of_rows", lambda _, prior: prior)
         strict = draws(given, 1000)[0]
     with pytest.raises(AssertionError, match="Monte Carlo errors apart"):
         assert_equal(strict**2, expected**2)
@@ -127,7 +127,7 @@ def test_averages_count_a_row_as_often_as_it_has_units() -> None:
     given = gathered(fewer, prior)
     assert given.place is not None
     with jax_session():
-        run, again = (Sampler(given.rows, given.told(prior), seed=2, chains=4) for _ in range(2))
+        run, again = (Sampler(given.rows, given.prior_of_rows(prior), seed=2, chains=4) for _ in range(2))
         averages, kept_draws = run.averages(5), again.draw(5)
     assert kept_draws.at_rows is not None
     means = kept_draws.by_arm(kept_draws.at_rows)
