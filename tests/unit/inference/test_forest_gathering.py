@@ -108,10 +108,10 @@ def test_the_posterior_is_that_of_the_units(monkeypatch: pytest.MonkeyPatch) -> 
     # planted: means that are taken for units; and rows of which a leaf needs five
     few = replace(given, rows=replace(given.rows, within_squares=0.0, within_degrees=0.0))
     with pytest.raises(AssertionError, match="Monte Carlo errors apart"):
-        assert_equal(draws(few, 1000)[1], noise)
+        assert_equal(draws(few, 400)[1], noise)
     with monkeypatch.context() as patched:
         patched.setattr(Gathered, "prior_of_rows", lambda _, prior: prior)
-        strict = draws(given, 1000)[0]
+        strict = draws(given, 400)[0]
     with pytest.raises(AssertionError, match="Monte Carlo errors apart"):
         assert_equal(strict**2, expected**2)
 
