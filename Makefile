@@ -39,7 +39,7 @@ $(VENV)/.runtime: pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	$(PIP) --no-compile --constraint $(CONSTRAINTS) --editable '.[pymc]' --group test --group check $(SPARK)
+	$(PIP) --no-compile --constraint $(CONSTRAINTS) --editable '.[pymc,shap]' --group test --group check $(SPARK)
 	@touch $@
 
 setup: $(VENV)/.test

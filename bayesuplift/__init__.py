@@ -55,6 +55,7 @@ _HOME = {
     "gate": "estimands.conditional",
     "heterogeneity": "estimands.heterogeneity",
     "pairwise": "estimands.pairs",
+    "shapley_values": "effect_shapley",
     "subgroups": "estimands.subgroups",
     "summarize": "estimands.summary",
     "unit_loo": "estimands.leave_one_out",

@@ -82,6 +82,10 @@ class NumericalError(BayesupliftError, ArithmeticError):
     """A computation did not reach its stated accuracy; nothing is returned in its place."""
 
 
+class MissingExtraError(BayesupliftError, ImportError):
+    """A package that only an extra installs is not there."""
+
+
 class DataWarning(UserWarning):
     """The data can be fitted, and hold something that the reader should know."""
 

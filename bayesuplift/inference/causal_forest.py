@@ -12,7 +12,7 @@ from tqdm import tqdm
 from bayesuplift.data.coding import Coding
 from bayesuplift.data.labels import segment_label
 from bayesuplift.data.propensity import columns_asked_for
-from bayesuplift.data.unit_table import coded_units
+from bayesuplift.data.unit_table import CodedUnits
 from bayesuplift.data.units import Units
 from bayesuplift.dims import (
     ALTERNATIVES,
@@ -38,6 +38,7 @@ from bayesuplift.inference.forest.run import Progress, Sampler
 from bayesuplift.inference.labelled import alternatives
 from bayesuplift.inference.session import jax_session
 from bayesuplift.inference.thinning import KEPT_ONE_IN, check_fits, one_in
+from bayesuplift.inference.unit_predictor import UnitPredictor
 from bayesuplift.posterior.diagnostics import diagnose
 from bayesuplift.posterior.factors import as_called
 from bayesuplift.priors import ForestPrior
@@ -103,7 +104,7 @@ def sample(
         The groups `posterior`: `mean_outcome` (float32), `average_effect` over the units, `sd` of the noise where the
         outcome is not binary, how many decisions of each draw's trees ask for each covariate, what levels of segments add,
         and the scales of these, of effects by treatment, or per unit of dose where arms are doses; `sample_stats`;
-        `forests`, which `predicted_by_trees` reads; `position`; and, with `sensitivity`, `alternatives`.
+        `forests`, which `tree_predictor` reads; `position`; and, with `sensitivity`, `alternatives`.
     """
     stated, *others = priors
     prior = priors[stated]
@@ -221,31 +222,16 @@ def _terms(kept: ForestDraws, units: Units, of_effects: tuple[str, ...]) -> tupl
     return found, {LEVEL: names, TERM: list(units.levels)}
 
 
-def predicted_by_trees(
-    posterior: xr.DataTree, units: Any, *, seed: int, unit: str | None
-) -> tuple[xr.Dataset, dict[str, int]]:
-    """Mean outcome (chain, draw, unit, arm), float32, of a table's units, from the stored trees, and their number.
+def tree_predictor(posterior: xr.DataTree) -> UnitPredictor:
+    """What predicts units from the stored trees of a model of forests: mean outcomes are float32.
 
-    Parameters
-    ----------
-    posterior
-        From a model of forests.
-    units
-        A path or any dataframe with the covariates and segments of the fit; and where it had a propensity the column
-        `propensity`, or of more than two arms one for each treatment, such as `propensity_offer` for the arm "offer".
-    seed
-        Seed of the draws of levels of segments that are new.
-    unit
-        Column that names the unit.
+    It refuses so many units that their draws would take more than 2 GB (ArgumentError). Levels of segments that are new are
+    drawn with the seed that it is given.
 
     Raises
     ------
     PosteriorError
         The posterior lacks its trees, or how covariates were coded.
-    ArgumentError
-        There are so many units that their draws would take more than 2 GB.
-    ColumnNotFoundError, DataError
-        As `coded_units`.
     """
     if FORESTS not in posterior.children or "coding" not in posterior.attrs:
         raise PosteriorError("the posterior lacks its group 'forests', or how its covariates were coded; fit it again")
@@ -254,28 +240,25 @@ def predicted_by_trees(
     with_propensity = len(kept.prognostic_cuts.number) > len(coding.columns)
     draws = posterior[POSTERIOR].to_dataset()
     factors = [str(term) for term in draws[TERM].to_numpy()] if TERM in draws.dims else []
-    given = coded_units(
-        units,
-        coding,
-        unit=unit,
-        propensity=columns_asked_for([str(arm) for arm in draws[ARM].to_numpy()[1:]]) if with_propensity else {},
-        factors=[as_called(factor) for factor in factors],
-    )
-    check_fits(len(given.labels), kept.intercept.size * draws.sizes[ARM])
-    prognostic = given.columns
-    if given.propensity is not None:
-        prognostic = np.column_stack([prognostic, given.propensity])
-    generator = np.random.Generator(np.random.PCG64(seed))
-    of_levels = [
-        _of_levels(draws, factor, column, generator)
-        for factor, column in zip(factors, given.levels.values(), strict=True)
-    ]
-    # effects ask for propensities too, or for covariates alone
-    moderators = prognostic[:, : len(kept.effect_cuts.number)]
-    found = kept.by_arm(kept.at(prognostic, moderators, of_levels))
-    coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: given.labels}
-    predicted = xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
-    return predicted, {"predicted_units": len(given.labels)}
+
+    def at(given: CodedUnits, seed: int) -> xr.Dataset:
+        check_fits(len(given.labels), kept.intercept.size * draws.sizes[ARM])
+        prognostic = given.columns
+        if given.propensity is not None:
+            prognostic = np.column_stack([prognostic, given.propensity])
+        generator = np.random.Generator(np.random.PCG64(seed))
+        of_levels = [
+            _of_levels(draws, factor, column, generator)
+            for factor, column in zip(factors, given.levels.values(), strict=True)
+        ]
+        # effects ask for propensities too, or for covariates alone
+        moderators = prognostic[:, : len(kept.effect_cuts.number)]
+        found = kept.by_arm(kept.at(prognostic, moderators, of_levels))
+        coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: given.labels}
+        return xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
+
+    asked_for = columns_asked_for([str(arm) for arm in draws[ARM].to_numpy()[1:]]) if with_propensity else {}
+    return UnitPredictor(coding, at, asked_for, tuple(as_called(factor) for factor in factors))
 
 
 def _of_levels(

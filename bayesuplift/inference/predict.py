@@ -8,8 +8,9 @@ from bayesuplift.data.frames import translated
 from bayesuplift.dims import POSTERIOR
 from bayesuplift.errors import ArgumentError, PosteriorError, check_whole, listed
 from bayesuplift.inference.predict_segments import POOLED_MEANS, predicted_segments
-from bayesuplift.inference.predict_units import predicted_units
+from bayesuplift.inference.predict_units import line_predictor
 from bayesuplift.inference.regression_coordinates import REGRESSIONS
+from bayesuplift.inference.unit_predictor import UnitPredictor
 from bayesuplift.posterior.schema import assemble, validate
 
 _OF_TREES: Final = ("bayesian_causal_forest",)
@@ -74,16 +75,28 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
         if unit is not None:
             raise ArgumentError(f"unit = {unit!r}; model {model!r} predicts segments, which have no names of their own")
         group, told = predicted_segments(posterior, rows, seed=seed)
-    elif model in REGRESSIONS:
-        group, told = predicted_units(posterior, rows, unit=unit)
-    elif model in _OF_TREES:
-        from bayesuplift.inference import causal_forest  # noqa: PLC0415 -- its kernel is slow to import
-
-        group, told = causal_forest.predicted_by_trees(posterior, rows, seed=seed, unit=unit)
     else:
-        known = [*POOLED_MEANS, *sorted(REGRESSIONS), *_OF_TREES]
-        raise PosteriorError(
-            f"new segments and units are predicted by {listed(known)}; this posterior is from '{model}'"
-        )
+        predictor = unit_predictor(posterior)
+        given = predictor.read(rows, unit=unit)
+        group, told = predictor.at(given, seed), {"predicted_units": len(given.labels)}
     told |= {"prediction_seed": int(seed)}
     return assemble({POSTERIOR: group}, {str(name): value for name, value in posterior.attrs.items()} | told)
+
+
+def unit_predictor(posterior: xr.DataTree) -> UnitPredictor:
+    """What predicts units from a valid posterior.
+
+    Raises
+    ------
+    PosteriorError
+        The posterior is of no model of units, or lacks what these are predicted from.
+    """
+    model = str(posterior.attrs.get("model"))
+    if model in REGRESSIONS:
+        return line_predictor(posterior)
+    if model in _OF_TREES:
+        from bayesuplift.inference import causal_forest  # noqa: PLC0415 -- its kernel is slow to import
+
+        return causal_forest.tree_predictor(posterior)
+    known = [*POOLED_MEANS, *sorted(REGRESSIONS), *_OF_TREES]
+    raise PosteriorError(f"new segments and units are predicted by {listed(known)}; this posterior is from '{model}'")

@@ -18,6 +18,7 @@ from tests.support.forests import SMALL
 from tests.support.worlds import seed_of
 
 UNITS = 600
+BOTH = {"first": "propensity_first", "second": "propensity_second"}
 LENGTH: dict[str, Any] = {"chains": 4, "draws": 100, "warmup": 200, "progress": False, "sensitivity": False}
 
 
@@ -51,8 +52,7 @@ def experiment(**options: Any) -> bu.Experiment:
 
 @functools.cache
 def fitted() -> xr.DataTree:
-    both = {"first": "propensity_first", "second": "propensity_second"}
-    return bu.fit("bayesian_causal_forest", experiment(propensity=both), seed=2, prior=SMALL, **LENGTH)
+    return bu.fit("bayesian_causal_forest", experiment(propensity=BOTH), seed=2, prior=SMALL, **LENGTH)
 
 
 def test_effects_are_near_the_truth_where_arms_follow_the_level() -> None:
@@ -91,6 +91,19 @@ def test_a_stored_fit_asks_for_the_propensity_of_every_treatment(tmp_path: Path)
         bu.predict(tree, new.drop(columns="propensity_second"), seed=1)
     with pytest.raises(DataError, match="add up to 1 or more in 3 of 3 rows"):
         bu.predict(tree, new.assign(propensity_first=0.6, propensity_second=0.4), seed=1)
+
+
+def test_propensities_of_all_treatments_explain_an_effect_together() -> None:
+    table = world()[0].drop(columns=["arm", "spend"])
+    others = experiment(propensity=BOTH)
+    found = bu.shapley_values(fitted(), table.head(2), background=others, arm="first", samples=50, seed=1)
+    assert found.draws["covariate"].to_numpy().tolist()[-1] == "propensity"
+    # effects here do not ask for propensities: nothing is theirs, up to sums of float32 that took another path
+    assert float(abs(found.draws.sel(covariate="propensity")).max()) < 1e-4
+    assert float(abs(found.table["mean"].drop_sel(covariate="propensity")).max()) > 0.05
+    row = table.iloc[0]
+    shown = f"{row['propensity_first']:.4g}, {row['propensity_second']:.4g}"
+    assert found.values.sel(covariate="propensity").to_numpy()[0] == shown
 
 
 def test_estimates_of_three_arms_go_into_the_fit_and_into_predictions() -> None:

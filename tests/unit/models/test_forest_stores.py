@@ -97,6 +97,27 @@ def test_units_of_stores_are_predicted_and_of_new_ones_with_their_spread(tmp_pat
     assert again.identical(new["posterior"].to_dataset())
 
 
+def test_why_an_effect_is_what_it_is_agrees_with_predictions_of_mixed_units() -> None:
+    tree, table = fitted_stores(), stores()[0].drop(columns=["arm", "spend"])
+    own, others = table.iloc[[7]], table.iloc[100:160]
+    found = bu.shapley_values(tree, own, background=others, arm="first", samples=400, seed=3)
+    assert found.draws["covariate"].to_numpy().tolist() == ["age", "store"]
+
+    def average(arm: str, **taken: Any) -> float:
+        effect = bu.cate(bu.predict(tree, others.assign(**taken), seed=1)).sel(arm=arm)
+        return float(effect.mean())
+
+    age, store = own["age"].iloc[0], own["store"].iloc[0]
+    for arm, right in (("first", True), ("second", False)):  # planted: the other treatment's
+        of_age, of_store = average(arm, age=age), average(arm, store=store)
+        none, both = average(arm), average(arm, age=age, store=store)
+        expected = 0.5 * np.array([of_age - none + both - of_store, of_store - none + both - of_age])
+        away = (found.table["mean"] - expected) / found.table["sampling_error"]
+        assert bool((abs(away) < 4.0).all()) is right
+    exact = bu.cate(bu.predict(tree, own, seed=1)).sel(arm="first").to_numpy()
+    np.testing.assert_allclose(found.effect.to_numpy(), exact, atol=1e-4)  # sums of float32
+
+
 def test_halves_code_two_arms_only() -> None:
     table, _ = stores()
     given = bu.read_experiment(table, arm="arm", control="none", outcome="spend", kind="continuous", covariates=["age"])
