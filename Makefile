@@ -13,7 +13,7 @@ SPARK = $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 &
 # Modules are compiled when they are first imported (--no-compile below): of most packages few ever are.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check setup bench bench-pooling bench-forests bench-targeting bench-monitoring study-pooling calibrate pins clean
+.PHONY: help demo test check tests setup bench bench-pooling bench-forests bench-targeting bench-monitoring study-pooling calibrate pins clean
 
 help:
 	@echo "make demo       install what the package needs and decide a real e-mail test (out/demo/report.html)"
@@ -54,7 +54,11 @@ check: $(VENV)/.test
 	PATH=$(BIN):$$PATH $(BIN)/lint-imports
 	$(BIN)/deptry .
 
-test: check
+# Side by side: types are checked by one processor, and tests of the command line wait for programs that they start.
+test: $(VENV)/.test
+	$(MAKE) --no-print-directory -j 2 check tests
+
+tests: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 calibrate: $(VENV)/.test

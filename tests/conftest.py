@@ -94,7 +94,9 @@ _FIRST = (
     "tests/unit/inference/test_forest_steps.py",
     "tests/unit/models/test_forest_propensities.py",
 )
+_SPARK = "pyspark"  # tests in this scope, and tests with it in their names: a Java is started once
 _TOGETHER = {
+    "tests/unit/data/test_distributed.py": _SPARK,
     "tests/twins/test_reference.py": "tests/contracts/test_posteriors.py",
     "tests/unit/models/test_forest_doses.py": "tests/unit/models/test_forest_refusals.py",
     "tests/unit/models/test_forest_predictions.py": "tests/unit/models/test_forest_refusals.py",
@@ -116,7 +118,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Files(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            return _TOGETHER.get(file, file)
+            return _SPARK if _SPARK in nodeid else _TOGETHER.get(file, file)
 
     if config.option.dist != "loadfile":
         return None

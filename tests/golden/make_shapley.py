@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import shap
 
 
 def effect(x: np.ndarray) -> np.ndarray:
@@ -18,6 +17,8 @@ def effect(x: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
+    import shap  # noqa: PLC0415 -- its import warns, and doctests are looked for in this file, too
+
     rng = np.random.default_rng(20261123)
     background, units = rng.normal(size=(12, 4)).round(2), rng.normal(size=(3, 4)).round(2)
     found = shap.explainers.Exact(effect, shap.maskers.Independent(background, max_samples=len(background)))(units)

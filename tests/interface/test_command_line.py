@@ -1,14 +1,20 @@
-"""The command line as a shell meets it: exit codes, streams, files."""
+"""The command line: exit codes, streams, files; as a shell meets it where a shell can tell.
+
+A program that is started imports for seconds what this process has: where only its words are looked at, it runs here.
+"""
 
 import json
 import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from bayesuplift.cli import main
 from tests.support.analyses import ANALYSIS, COUNTS, written
 
 PROGRAM = [sys.executable, "-m", "bayesuplift"]
@@ -18,6 +24,12 @@ def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Completed
     return subprocess.run(
         [*PROGRAM, *map(str, arguments)], check=False, capture_output=True, text=True, cwd=cwd, env=os.environ
     )
+
+
+def run_here(*arguments: str | Path) -> Result:
+    with warnings.catch_warnings():  # they are lines of the program here, which sets how they are shown
+        warnings.simplefilter("default")
+        return CliRunner().invoke(main, [*map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +51,21 @@ def test_analyze_decides_writes_and_exits_with_0(analysed: tuple[Path, subproces
 def test_choose_reads_what_analyze_wrote(analysed: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = analysed
     stored = folder / "out" / "offer" / "posterior.nc"
-    done = run("choose", stored, "--name", "order", "--threshold", "0.001", "--json", "--report", folder / "again.md")
-    assert done.returncode == 0, done.stderr
+    wanted = ("--name", "order", "--threshold", "0.001", "--json", "--report", folder / "again.md")
+    done = run_here("choose", stored, *wanted)
+    assert done.exit_code == 0, done.stderr
     (outcome,) = json.loads(done.stdout)["outcomes"]
     assert outcome["verdict"]["arm"] == "offer"
     assert (folder / "again.md").read_text(encoding="utf-8").startswith("# Which arm for order?")
-    refused = run("choose", stored, "--threshold", "0.001")
-    assert refused.returncode == 2
+    refused = run_here("choose", stored, "--threshold", "0.001")
+    assert refused.exit_code == 2
     assert "holds 2 posteriors: order, order by channel; name one of them" in refused.stderr
 
 
 def test_failed_checks_exit_with_3(tmp_path: Path) -> None:
     path = written(tmp_path, analysis=ANALYSIS.replace("offer = 1", "offer = 3"))
-    done = run("analyze", path, "-o", tmp_path / "results")
-    assert done.returncode == 3
+    done = run_here("analyze", path, "-o", tmp_path / "results")
+    assert done.exit_code == 3
     assert "order (primary): INVALID" in done.stdout
     checked = run("check", path)
     assert checked.returncode == 3
@@ -66,8 +79,8 @@ def test_check_says_that_an_observational_table_cannot_decide(tmp_path: Path) ->
             'trials = "n"', 'trials = "n"\nassignment = "observational"'
         ),
     )
-    done = run("check", path)
-    assert done.returncode == 3
+    done = run_here("check", path)
+    assert done.exit_code == 3
     assert "FAILED  Units were not assigned to arms at random" in done.stdout
 
 
@@ -79,15 +92,15 @@ def test_bad_input_exits_with_2_in_one_line_and_writes_nothing(tmp_path: Path) -
     assert len(lines) == 1
     assert "1400" in lines[0]
     assert not (tmp_path / "out").exists()
-    assert run("analyze", tmp_path / "none.toml").returncode == 2
-    assert run("analyse").returncode == 2
+    assert run_here("analyze", tmp_path / "none.toml").exit_code == 2
+    assert run_here("analyse").exit_code == 2
 
 
 def test_warnings_are_one_line_each_and_stand_in_the_report(tmp_path: Path) -> None:
     path = written(tmp_path, counts=COUNTS.replace("offer,Web,1190,140\n", ""))
     path.write_text(path.read_text(encoding="utf-8").replace("intended_split", "# intended_split"), encoding="utf-8")
-    done = run("analyze", path, "-o", tmp_path / "results")
-    assert done.returncode == 0, done.stderr
+    done = run_here("analyze", path, "-o", tmp_path / "results")
+    assert done.exit_code == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("bayesuplift: warning: ")]
     assert "Web" in line
     assert line.removeprefix("bayesuplift: warning: ") in (tmp_path / "results" / "report.md").read_text(
@@ -96,7 +109,7 @@ def test_warnings_are_one_line_each_and_stand_in_the_report(tmp_path: Path) -> N
 
 
 def test_models_are_listed_with_their_questions() -> None:
-    done = run("models", "--json")
+    done = run_here("models", "--json")
     assert "rate" in json.loads(done.stdout)["beta_binomial"]
 
 
