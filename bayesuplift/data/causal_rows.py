@@ -51,6 +51,11 @@ class CausalRows:
     groups: tuple[NDArray[np.intp], ...] = ()
     doses: Array | None = None
 
+    @property
+    def units(self) -> Array | None:
+        """Units that each row (n,) stands for; None where that is one: its weight is a precision, and counts nobody."""
+        return self.weight if self.within_degrees else None
+
     def __post_init__(self) -> None:
         n = len(np.atleast_1d(self.outcome))
         for name, dimensions in _DIMENSIONS.items():

@@ -49,9 +49,14 @@ class Experiment:
         Probability (unit,) that the unit got the treatment, given its covariates, strictly between 0 and 1; of more than
         two arms (unit, treatment), that it got each treatment, which leaves some to the control. None where it is not
         known.
+    precision
+        Precision (unit,) of each unit's outcome beside the others', above 0: its noise has the variance sd^2 / precision,
+        such as that of a mean of so many measurements. None where all are alike; of continuous outcomes only.
 
     Raises
     ------
+    ArgumentError
+        A precision is given of another kind of outcome.
     DataError
         Lengths differ, or a value is missing or out of its range.
     """
@@ -65,6 +70,7 @@ class Experiment:
     covariates: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     segments: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     propensity: NDArray[np.float64] | None = None
+    precision: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Validate once, and make every array read-only."""
@@ -78,6 +84,8 @@ class Experiment:
             set_field(self, "unit", _read_only(self.unit))
         if self.propensity is not None:
             set_field(self, "propensity", _read_only(self.propensity, np.float64))
+        if self.precision is not None:
+            set_field(self, "precision", _read_only(self.precision, np.float64))
         self._check_lengths()
         arms = len(self.design.arms)
         if not len(self):
@@ -91,6 +99,9 @@ class Experiment:
             raise DataError("a unit comes twice; expected one row a unit.")
         if self.propensity is not None:
             check_propensity(self.propensity, self.design, len(self))
+        if self.precision is not None:
+            check_precision_of(self.kind)
+            _check_precision(self.precision)
 
     def __len__(self) -> int:
         """Number of units."""
@@ -137,8 +148,13 @@ class Experiment:
         DataError
             The covariate is text.
         ArgumentError
-            The units have a propensity of more than two arms.
+            The units have a propensity of more than two arms, or differ in the precision of their outcomes.
         """
+        if self.precision is not None:
+            raise ArgumentError(
+                "the units differ in the precision of their outcomes, and cells count every unit alike. Leave it out: "
+                "dataclasses.replace(experiment, precision=None)."
+            )
         check_covariate(self.kind, covariate)
         if self.propensity is not None and self.propensity.ndim > 1:
             raise ArgumentError(
@@ -188,11 +204,25 @@ class Experiment:
         lengths = {"arm": self.arm, "outcome": self.outcome, **self.covariates, **self.segments}
         if self.unit is not None:
             lengths["unit"] = self.unit
+        if self.precision is not None:
+            lengths["precision"] = self.precision
         if self.propensity is not None and len(self.design.treatments) == 1:
             lengths["propensity"] = self.propensity
         wrong = {name: values.shape for name, values in lengths.items() if values.shape != (len(self.outcome),)}
         if wrong or self.outcome.ndim != 1:
             raise DataError(f"{listed(wrong or ['outcome'])} differ in shape from one value a unit ({wrong}).")
+
+
+def check_precision_of(kind: Kind) -> None:
+    """Refuse precisions of outcomes that have no noise of their own.
+
+    Raises
+    ------
+    ArgumentError
+        The kind is not "continuous".
+    """
+    if kind != "continuous":
+        raise ArgumentError(f"a precision is given for the kind '{kind}'; only continuous outcomes have one.")
 
 
 def numbers_of(column: nw.Series[Any]) -> NDArray[np.float64]:
@@ -250,6 +280,16 @@ def _columns(
                 f"{len(array):,} rows, first in data row {rows}. Drop these rows or fill them in before reading."
             )
     return MappingProxyType(kept)
+
+
+def _check_precision(precision: NDArray[np.float64]) -> None:
+    at_fault = ~(np.isfinite(precision) & (precision > 0.0))
+    if at_fault.any():
+        first = int(np.flatnonzero(at_fault)[0])
+        raise DataError(
+            f"the precision is not above 0 and finite in {int(at_fault.sum()):,} of {len(precision):,} rows, first in data "
+            f"row {first + 1} ({precision[first]:g}). Leave out units of whose outcome nothing is known."
+        )
 
 
 def _check_outcome(outcome: NDArray[np.float64], kind: Kind, name: str) -> None:

@@ -11,7 +11,7 @@ from bayesuplift.data.aggregation import Groups, Roles, aggregate
 from bayesuplift.data.assembly import cells_of, warn_of_gaps
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import design_of
-from bayesuplift.data.experiment import Experiment, numbers_of, texts_of, units_of
+from bayesuplift.data.experiment import Experiment, check_precision_of, numbers_of, texts_of, units_of
 from bayesuplift.data.frames import collect, collect_frame, translated
 from bayesuplift.data.grid import check_covariate
 from bayesuplift.data.labels import label, names_of
@@ -27,6 +27,7 @@ from bayesuplift.data.validation import (
     key_faults,
     number_faults,
     number_of,
+    precision_faults,
 )
 from bayesuplift.dims import Assignment
 from bayesuplift.errors import ArgumentError, DataError
@@ -218,6 +219,7 @@ def read_experiment(
     segments: str | Iterable[str] = (),
     unit: str | None = None,
     propensity: str | Mapping[Any, str] | None = None,
+    precision: str | None = None,
     assignment: Assignment = "randomized",
     intended_split: Mapping[Any, float] | None = None,
 ) -> Experiment:
@@ -241,6 +243,10 @@ def read_experiment(
         Column of P(treatment | covariates), strictly between 0 and 1; of two arms cells of the units keep it. With more
         than two arms the column of P(arm | covariates) by treatment, such as ``{"men": "p_men", "women": "p_women"}``: the
         control's is what is left. A sequence is refused: its order could be misread.
+    precision
+        Column of the precision of each unit's outcome beside the others', above 0, of continuous outcomes only: its noise
+        has the variance sd^2 / precision. Such as how many measurements the outcome is the mean of, or one over the
+        variance that it is known to have.
     assignment
         "randomized" or "observational".
     intended_split
@@ -264,7 +270,11 @@ def read_experiment(
     factors, inputs = names_of(segments, "segments"), names_of(covariates, "covariates")
     known = check_kind(kind)
     chances = columns_named(propensity)
-    named = {"arm": arm, "outcome": outcome} | ({} if unit is None else {"unit": unit}) | chances
+    if precision is not None:
+        check_precision_of(known)
+    optional = {"unit": unit, "precision": precision}
+    named = {"arm": arm, "outcome": outcome} | {role: name for role, name in optional.items() if name is not None}
+    named |= chances
     alone = {role: (column,) for role, column in named.items()}
     check_roles(alone | {"segment": factors})
     check_roles(alone | {"covariate": inputs})
@@ -276,6 +286,9 @@ def read_experiment(
     for role, name in chances.items():
         check_numeric(frame, name, role, schema[name])
         diagnose(frame, number_faults(name, role, schema[name]))
+    if precision is not None:
+        check_numeric(frame, precision, "precision", schema[precision])
+        diagnose(frame, precision_faults(precision, schema[precision]))
     if unit is not None:
         check_unit(frame, unit)
     groups = aggregate(frame, Roles(arm=arm, outcome=outcome, kind=known, segments=factors))
@@ -296,6 +309,7 @@ def read_experiment(
         },
         segments={name: texts_of(table[name]) for name in factors},
         propensity=_propensities(table, in_order(propensity, design)),
+        precision=None if precision is None else numbers_of(table[precision]),
     )
     warn_of_gaps(cells_of(groups, design=design, outcome=outcome, kind=known))
     return experiment

@@ -135,10 +135,11 @@ class Units:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of arms, outcomes, coded covariates and propensities in the order of the units, in hexadecimal."""
+        """SHA-256 of arms, outcomes, coded covariates, propensities and precisions by unit, in hexadecimal."""
         facts = {"outcome": self.outcome, "kind": self.kind, "arms": self.design.arms, "coding": self.coding.to_json()}
         digest = hashlib.sha256(json.dumps(facts, ensure_ascii=False, sort_keys=True).encode())
-        known = [] if self.experiment.propensity is None else [self.experiment.propensity]
+        # what is not there is not told: fingerprints of before it could be there stay what they were
+        known = [one for one in (self.experiment.propensity, self.experiment.precision) if one is not None]
         for part in (self.experiment.arm.astype(np.int64), self.experiment.outcome, self.columns, *known):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()

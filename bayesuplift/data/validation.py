@@ -120,6 +120,13 @@ def outcome_faults(column: str, kind: Kind, dtype: nw.dtypes.DType) -> list[Faul
     return faults
 
 
+def precision_faults(column: str, dtype: nw.dtypes.DType) -> list[Fault]:
+    """Faults of a column of precisions: no numbers, or none above 0."""
+    advice = "Leave out units of whose outcome nothing is known."
+    above = Fault(column, "precision", ~(number_of(column, dtype) > 0), "is not above 0", advice)
+    return [*number_faults(column, "precision", dtype), above]
+
+
 def number_of(column: str, dtype: nw.dtypes.DType) -> nw.Expr:
     """The column as float64; truth values as 1 and 0, null stays null."""
     value = nw.col(column)

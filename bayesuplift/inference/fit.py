@@ -317,6 +317,11 @@ def model_of(name: str, data: Data) -> ModelSpec:
     spec = find(name)
     if isinstance(data, Units):
         _check_kind(spec, data.outcome, data.kind)
+        if data.experiment.precision is not None and not spec.forest:
+            raise ArgumentError(
+                f"model {name!r} takes all outcomes as equally precise, and units of {data.outcome!r} differ in that; fit "
+                f"'bayesian_causal_forest', or leave it out: dataclasses.replace(experiment, precision=None)"
+            )
         return spec
     if spec.data != "effects":
         raise ArgumentError(f"model {name!r} is fitted on {spec.data}; these data are effects of past experiments")

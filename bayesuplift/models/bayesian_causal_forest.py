@@ -19,11 +19,11 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
     """By how much treatments change the outcome of every unit, when effects depend on covariates in no stated way.
 
         y_i = intercept + mu(x_i, p_i) + u_i + sum_a c_ia (average_a + scale_a t_a(x_i) + v_ia) + e_i
-        e_i ~ Normal(0, sigma^2)
+        e_i ~ Normal(0, sigma^2 / w_i)
         u_i = sum_f u_f[level of i],    u_f ~ Normal(0, omega_f^2)
         v_ia = sum_f v_fa[level of i],  v_fa ~ Normal(0, psi_f^2)
 
-    A binary outcome is 1 where such a value, of sigma = 1, is above 0.
+    A binary outcome is 1 where such a value, of sigma = 1, is above 0; w is the units' precision, 1 where none is given.
 
     mu and every t_a are sums of trees, each with a prior of its own, Hahn, Murray and Carvalho (2020), Bayesian regression
     tree models for causal inference, Bayesian Analysis 15(3), equation 3; c codes the treatments, and p is the propensity:
@@ -59,6 +59,7 @@ def bayesian_causal_forest(units: "Units", *, prior: ForestPrior = ForestPrior()
         arm=experiment.arm,  # the control stands first
         prognostic=prognostic,
         moderators=prognostic if prior.propensity_in_effect else units.columns,
+        weight=experiment.precision,
         binary=units.kind == "binary",
         groups=tuple(position for _, position in units.levels.values()) if prior.segments else (),
         doses=doses_of(units.design.arms) if prior.coding == "dose" else None,

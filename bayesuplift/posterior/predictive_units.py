@@ -79,6 +79,8 @@ def _normal_checks(cells: UnitCells) -> list[Check | None]:
     for where, means in cells.draws.blocks():
         residual = np.subtract(experiment.outcome[:, None], means, out=means)
         residual /= cells.draws.noise(where)[experiment.arm]
+        if experiment.precision is not None:
+            residual *= np.sqrt(experiment.precision)[:, None]
         for power in range(2):
             sums[power, ..., where] = cells.sums(residual ** (power + 1))
         for place, inside in enumerate(of_arm):

@@ -76,7 +76,8 @@ class ForestShape:
 class ForestPrior:
     """Prior of a Bayesian causal forest. Hahn, Murray and Carvalho (2020), section 5.
 
-    What is left out is filled in from the units of all arms, with v the outcome's standard deviation: location their mean,
+    What is left out is filled in from the units of all arms, with v the outcome's standard deviation: location their mean
+    (both weighted by precision where that is known),
     average_sd and intercept_sd v, prognostic_sd 2 v, effect_sd and segment_sd v / 2, segment_effect_sd v / 4,
     noise_sd the residual one of a linear regression. Of a binary outcome with rate p, told by a normal value of
     variance 1 that is above 0: location p; with h the slope of the normal distribution function there (.24 where p is
@@ -101,8 +102,8 @@ class ForestPrior:
         The same of an effect's forest; where it is learned it stays below twice this. Trees of a single leaf, most of them
         under this prior, move all units together.
     noise_sd
-        What the noise's standard deviation exceeds with probability 0.1, outcome units: sigma^2 is inverse gamma with three
-        degrees of freedom, Chipman, George and McCulloch (2010), section 2.2.
+        What the noise's standard deviation exceeds with probability 0.1, outcome units, of a unit of precision 1: sigma^2
+        is inverse gamma with three degrees of freedom, Chipman, George and McCulloch (2010), section 2.2.
     segment_sd, segment_effect_sd
         Scale of the half-t law, of four degrees of freedom, of the standard deviation over levels of a segment factor: of
         what levels add to the outcome under control, and to every effect, outcome units.
@@ -188,11 +189,14 @@ class ForestPrior:
         outcome = units.experiment.outcome
         if units.kind == "binary":
             return self._resolved_binary(float(outcome.sum()), len(outcome))
-        sd = float(outcome.std())
-        given = {"location": float(outcome.mean()), **{name: share * sd for name, share in _SHARES.items()}}
+        weight = units.experiment.precision
+        location = float(np.average(outcome, weights=weight))
+        sd = float(np.sqrt(np.average((outcome - location) ** 2, weights=weight)))
+        given = {"location": location, **{name: share * sd for name, share in _SHARES.items()}}
         left_out: dict[str, Any] = {name: value for name, value in given.items() if getattr(self, name) is None}
         if self.noise_sd is None:
-            left_out["noise_sd"] = max(_regression_sd(units), _LEAST_NOISE * sd)
+            of_one = sd if weight is None else sd * float(np.sqrt(weight.mean()))
+            left_out["noise_sd"] = max(_regression_sd(units, few=of_one), _LEAST_NOISE * of_one)
         if sd == 0.0 and left_out.keys() - {"location"}:
             raise ArgumentError(
                 f"ForestPrior: {min(left_out.keys() - {'location'})} was left out, and {units.outcome!r} is the same for "
@@ -224,11 +228,13 @@ class ForestPrior:
         return found
 
 
-def _regression_sd(units: "Units") -> float:
-    """Residual standard deviation of the outcome on covariates and arm, or its own where units are too few."""
-    outcome, arm = units.experiment.outcome, units.experiment.arm
+def _regression_sd(units: "Units", *, few: float) -> float:
+    """Residual sd, at precision 1, of the outcome on covariates and arm; where units are too few for that, `few`."""
+    outcome, arm, weight = (getattr(units.experiment, name) for name in ("outcome", "arm", "precision"))
     design = np.column_stack([np.ones(len(arm)), arm, units.standardised])
     if len(arm) <= design.shape[1] + 1:
-        return float(outcome.std())
+        return few
+    if weight is not None:
+        outcome, design = np.sqrt(weight) * outcome, np.sqrt(weight)[:, None] * design
     found, _, rank, _ = np.linalg.lstsq(design, outcome, rcond=None)
     return float(np.sqrt(((outcome - design @ found) ** 2).sum() / (len(arm) - rank)))

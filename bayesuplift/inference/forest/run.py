@@ -78,7 +78,7 @@ class Sampler:
         self._set(gibbs.first(_keys(seed, chains), self._data, *trees))
         levels = tuple(int(one.max()) + 1 for one in rows.groups)
         of_forests = prior.prognostic.trees, prior.effect.trees
-        self._layout = Layout(len(rows.outcome), levels, of_forests, resolved, rows.binary, rows.weight)
+        self._layout = Layout(len(rows.outcome), levels, of_forests, resolved, rows.binary, rows.units)
         self._interrupted = False
 
     @property
@@ -241,7 +241,7 @@ class Sampler:
     def averages(self, draws: int, *, thin: int = 1, progress: Progress | None = None) -> NDArray[np.float64]:
         """Sweep on as `draw` does, and keep of every draw mean outcomes averaged over the rows: (chain, draw, arm).
 
-        A row counts as often as its weight. What it takes at the rows is a piece of the run at a time.
+        A row counts once for every unit it stands for. What it takes at the rows is a piece of the run at a time.
 
         Parameters
         ----------

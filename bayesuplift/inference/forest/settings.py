@@ -69,8 +69,9 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
     missing = [name for name, value in stated.items() if value is None]
     if missing:
         raise ArgumentError(f"the prior leaves out {listed(missing)}; resolve it for the data first")
-    weight = np.ones(len(rows.outcome)) if rows.weight is None else rows.weight
-    coding = _coding(prior, rows, np.bincount(rows.arm, weight) / weight.sum())
+    ones = np.ones(len(rows.outcome))
+    weight, units = (ones if one is None else one for one in (rows.weight, rows.units))
+    coding = _coding(prior, rows, np.bincount(rows.arm, units) / units.sum())
     reach = float(np.abs(coding).max()) if prior.coding == "dose" else 1.0
     if rows.binary:
         location = float(norm.ppf(stated["location"]))
