@@ -13,13 +13,13 @@ SPARK = $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 &
 # Modules are compiled when they are first imported (--no-compile below): of most packages few ever are.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check tests setup bench bench-pooling bench-forests bench-targeting bench-monitoring study-pooling calibrate pins clean
+.PHONY: help demo test check pytest setup bench bench-pooling bench-forests bench-targeting bench-monitoring study-pooling calibrate pins clean
 
 help:
 	@echo "make demo       install what the package needs and decide a real e-mail test (out/demo/report.html)"
 	@echo "make test       install the test tools, run every check and test"
 	@echo "make setup      prepare both environments' packages; does nothing the second time"
-	@echo "make check      lint, types, layers and dependencies"
+	@echo "make check      lint, types, layers and dependencies; make pytest: the tests alone"
 	@echo "make calibrate  the full calibration of every model, into models/*/reference.json, and of the monitor's promises"
 	@echo "make bench      the tables of benchmarks/README.md, rivals included"
 	@echo "make bench-pooling  samplers of the pooled model against PyMC's and nutpie's; study-pooling: coverage"
@@ -54,11 +54,12 @@ check: $(VENV)/.test
 	PATH=$(BIN):$$PATH $(BIN)/lint-imports
 	$(BIN)/deptry .
 
-# Side by side: types are checked by one processor, and tests of the command line wait for programs that they start.
+# Side by side: types are checked by one processor, and tests of the command line wait for programs that they start. Where
+# a check fails the tests still run to their end: `make check` alone says so sooner.
 test: $(VENV)/.test
-	$(MAKE) --no-print-directory -j 2 check tests
+	$(MAKE) --no-print-directory -j 2 check pytest
 
-tests: $(VENV)/.test
+pytest: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 calibrate: $(VENV)/.test

@@ -1,7 +1,7 @@
 """Why a unit's effect is what the model says: what each covariate adds, by predictions at units half its own."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -9,13 +9,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesuplift.data.coding import Coding
-from bayesuplift.data.experiment import Experiment
 from bayesuplift.data.frames import translated
 from bayesuplift.data.propensity import PROPENSITY
 from bayesuplift.data.unit_table import CodedUnits
 from bayesuplift.dims import ARM, CHAIN, COVARIATE, DRAW, MEAN_OUTCOME, UNIT
-from bayesuplift.errors import ArgumentError, check_whole
+from bayesuplift.errors import ArgumentError, BayesupliftError, check_whole
 from bayesuplift.estimands.shapley import SAMPLING_ERROR, EffectShapley, Orders, shapley
 from bayesuplift.estimands.summary import equal_tails, summarize
 from bayesuplift.estimands.unit_effects import UnitEffects
@@ -24,7 +22,7 @@ from bayesuplift.inference.unit_predictor import UnitPredictor
 
 _FEWEST: Final = 10  # samples, of which a standard error is taken
 _AT_ONCE: Final = 2**25  # mean outcomes predicted at once
-_LARGEST: Final = 2**27  # numbers of the answer, 1 GB
+_LARGEST: Final = 2**25  # numbers of the answer, 256 MB; their summary takes several times as much
 
 
 def shapley_values(
@@ -56,7 +54,7 @@ def shapley_values(
     posterior
         A fit of `bayesian_causal_forest` or `interaction_horseshoe`, made here: it is asked for effects at new units.
     units
-        The units to explain: an `Experiment`, a path or any dataframe, as `predict` takes it.
+        The units to explain: an `Experiment`; or a path or any dataframe, as `predict` takes it.
     background
         The units whose average effect they are compared with, likewise; mostly the experiment that was fitted.
     arm
@@ -81,9 +79,15 @@ def shapley_values(
     PosteriorError
         The posterior is of no model of units, or lacks what these are predicted from.
     ArgumentError
-        The posterior is not over units, an option is out of its range, or the answer would take more than 1 GB.
+        The posterior is not over units, an option is out of its range, the answer would not fit, or an experiment has no
+        propensities, or other treatments', where the fit had some.
     ArmNotFoundError, ColumnNotFoundError, DataError, FrameTypeError, MissingFileError, UnreadableFileError
-        As `predict`, of `units` or of `background`.
+        As `predict`, of `units` or of `background`; the message begins with which.
+
+    Warns
+    -----
+    DataWarning
+        Text has a level that no unit of the fit had. A new level of a factor is drawn without a word, as by `predict`.
 
     Notes
     -----
@@ -97,13 +101,13 @@ def shapley_values(
     check_whole("samples", samples, _FEWEST)
     check_whole("seed", seed, 0)
     predictor = unit_predictor(posterior)
-    others, own = _read(predictor, background, "background"), _read(predictor, units, "units to explain", unit)
+    others, own = _read(predictor, background, "background"), _read(predictor, units, "units", unit)
     game = _Game(effects, predictor, _columns_of_players(predictor), others, int(seed))
     size = len(own.labels) * len(game.players) * int(np.prod(effects.draws))
     if size > _LARGEST:
         raise ArgumentError(
             f"{len(own.labels):,} units x {len(game.players)} covariates x {int(np.prod(effects.draws)):,} draws are "
-            f"{size:,} numbers; expected at most {_LARGEST:,}, 1 GB. Explain fewer units at a time"
+            f"{size:,} numbers; expected at most {_LARGEST:,}. Explain fewer units at a time"
         )
     orders = Orders.drawn(
         int(samples),
@@ -178,34 +182,29 @@ class _Game:
             among = slice(low, low + size)
             yield Orders(orders.background[among], orders.place[among])
 
-    def values(self, own: CodedUnits, coding: Coding) -> NDArray[np.object_]:
+    def values(self, own: CodedUnits) -> NDArray[np.object_]:
         """The players' values (unit, player), numbers or text."""
         found = np.empty((len(own.labels), len(self.players)), dtype=object)
-        for k, (name, there) in enumerate(self.players.items()):
-            if name in own.levels:
-                found[:, k] = [str(level) for level in own.levels[name]]
-            elif not there:
-                assert own.propensity is not None
-                one = own.propensity.shape[1] == 1
-                found[:, k] = [float(p[0]) if one else ", ".join(f"{q:.4g}" for q in p) for p in own.propensity]
-            elif coding.columns[there[0]].level is None:
-                found[:, k] = own.columns[:, there[0]].tolist()
+        for k, name in enumerate(self.players):
+            if name in own.covariates:
+                found[:, k] = own.covariates[name].tolist()
+            elif name in own.levels:
+                found[:, k] = own.levels[name].tolist()
             else:
-                last = coding.columns[there[-1]].base or "another level"
-                levels = [*(str(coding.columns[column].level) for column in there), last]
-                coded = own.columns[:, there]
-                found[:, k] = [
-                    levels[i] for i in np.where(coded.any(axis=1), coded.argmax(axis=1), len(there)).tolist()
-                ]
+                assert own.propensity is not None
+                several = own.propensity.shape[1] > 1
+                found[:, k] = [", ".join(f"{q:.4g}" for q in p) if several else float(p[0]) for p in own.propensity]
         return found
 
 
 def _explained(game: _Game, own: CodedUnits, orders: Orders, prob: float) -> EffectShapley:
     effects, samples, names = game.effects, len(orders.background), list(game.players)
-    nobody = np.zeros((samples, len(names)), dtype=np.bool_)
-    of_others, which = game.at(own, 0, nobody, orders.background)
-    base = of_others @ (np.bincount(which, minlength=of_others.shape[-1]) / samples)
-    of_sample = of_others.mean(axis=(0, 1))[which]
+    base, of_sample = np.zeros(effects.draws), []
+    for block in game.blocks(orders):
+        number = len(block.background)
+        of_others, which = game.at(own, 0, np.zeros((number, len(names)), dtype=np.bool_), block.background)
+        base += of_others @ (np.bincount(which, minlength=of_others.shape[-1]) / samples)
+        of_sample.append(of_others.mean(axis=(0, 1))[which])
     found = np.empty((*effects.draws, len(own.labels), len(names)))
     error = np.empty((len(own.labels), len(names)))
     for place in range(len(own.labels)):
@@ -226,7 +225,7 @@ def _explained(game: _Game, own: CodedUnits, orders: Orders, prob: float) -> Eff
     table = table.assign(
         {
             SAMPLING_ERROR: ((UNIT, COVARIATE), error),
-            f"base_{SAMPLING_ERROR}": of_sample.std(ddof=1) / np.sqrt(samples),
+            f"base_{SAMPLING_ERROR}": np.concatenate(of_sample).std(ddof=1) / np.sqrt(samples),
         }
     )
     table.attrs |= {"samples": samples, "seed": game.seed}
@@ -234,7 +233,7 @@ def _explained(game: _Game, own: CodedUnits, orders: Orders, prob: float) -> Eff
         draws,
         xr.DataArray(base, dims=(CHAIN, DRAW), coords=index | {ARM: effects.arm}, attrs=effects.attributes),
         table,
-        xr.DataArray(game.values(own, game.predictor.coding), dims=(UNIT, COVARIATE), coords=coords),
+        xr.DataArray(game.values(own), dims=(UNIT, COVARIATE), coords=coords),
     )
 
 
@@ -242,25 +241,15 @@ def _columns_of_players(predictor: UnitPredictor) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for place, column in enumerate(predictor.coding.columns):
         found.setdefault(column.covariate, []).append(place)
-    for name in (*predictor.factors, *([PROPENSITY] if predictor.propensity else [])):
+    for name in (*predictor.factors, *([PROPENSITY] if predictor.treatments else [])):
         found.setdefault(name, [])
     return found
 
 
 def _read(predictor: UnitPredictor, source: Any, role: str, unit: str | None = None) -> CodedUnits:
-    """Units of an experiment or a table, coded."""
-    with translated(f"the table of {role}"):
-        if not isinstance(source, Experiment):
+    """Units of an experiment or a table, coded; what is refused says of which it is."""
+    try:
+        with translated("the table"):
             return predictor.read(source, unit=unit)
-        if unit is not None:
-            raise ArgumentError(f"unit = {unit!r} names a column of a dataframe; an experiment names its units itself")
-        given = predictor.read(_table(source, list(predictor.propensity.values())))
-        return given if source.unit is None else replace(given, labels=source.unit)
-
-
-def _table(experiment: Experiment, propensity: list[str]) -> pd.DataFrame:
-    """What is known of an experiment's units beside arm and outcome."""
-    columns: dict[str, NDArray[Any]] = {**experiment.segments, **experiment.covariates}
-    if propensity and experiment.propensity is not None:
-        columns |= dict(zip(propensity, experiment.propensity.reshape(len(experiment), -1).T, strict=True))
-    return pd.DataFrame(columns)
+    except BayesupliftError as error:
+        raise type(error)(f"{role}: {error}") from error

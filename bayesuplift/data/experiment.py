@@ -50,8 +50,9 @@ class Experiment:
         two arms (unit, treatment), that it got each treatment, which leaves some to the control. None where it is not
         known.
     precision
-        Precision (unit,) of each unit's outcome beside the others', above 0: its noise has the variance sd^2 / precision,
-        such as that of a mean of so many measurements. None where all are alike; of continuous outcomes only.
+        Precision (unit,) of each unit's outcome relative to other units', above 0: its noise has the variance
+        sd^2 / precision, such as that of a mean of so many measurements. None where all are alike; of continuous outcomes
+        only.
 
     Raises
     ------
@@ -222,7 +223,9 @@ def check_precision_of(kind: Kind) -> None:
         The kind is not "continuous".
     """
     if kind != "continuous":
-        raise ArgumentError(f"a precision is given for the kind '{kind}'; only continuous outcomes have one.")
+        raise ArgumentError(
+            f"a precision is given for the kind '{kind}'; only continuous outcomes have one. Leave it out."
+        )
 
 
 def numbers_of(column: nw.Series[Any]) -> NDArray[np.float64]:

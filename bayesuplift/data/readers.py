@@ -244,9 +244,9 @@ def read_experiment(
         than two arms the column of P(arm | covariates) by treatment, such as ``{"men": "p_men", "women": "p_women"}``: the
         control's is what is left. A sequence is refused: its order could be misread.
     precision
-        Column of the precision of each unit's outcome beside the others', above 0, of continuous outcomes only: its noise
-        has the variance sd^2 / precision. Such as how many measurements the outcome is the mean of, or one over the
-        variance that it is known to have.
+        Column of the precision of each unit's outcome relative to other units', above 0, of continuous outcomes only: its
+        noise has the variance sd^2 / precision. Such as how many measurements the outcome is the mean of, or one over the
+        variance that it is known to have. To be a covariate, too, it needs a column of that as well.
     assignment
         "randomized" or "observational".
     intended_split

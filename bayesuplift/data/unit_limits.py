@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesuplift.data.propensity import columns_asked_for
+from bayesuplift.data.propensity import PROPENSITY, columns_asked_for
 from bayesuplift.data.units import Units
 from bayesuplift.errors import DataError, DataWarning, listed
 
@@ -21,6 +21,7 @@ FEW_IN_ARM: Final = 10
 
 _LARGEST: Final = 1e37
 _SMALLEST: Final = 1e-30
+_LEAST_SHARE: Final = 1e-9  # of the largest precision: in single precision sums over units would not hold less
 _RESOLUTION: Final = 2.0**-23  # of float32, in which mean outcomes are kept
 _STEPS: Final = 100  # of that resolution that a standard deviation takes at least
 
@@ -31,8 +32,9 @@ def check_limits(units: Units) -> None:
     Raises
     ------
     DataError
-        There are fewer than 10 units; outcomes are too large, too small or too far from 0 for single precision; a
-        covariate tells the arm of every unit; or a covariate is called as the column of a propensity that there is.
+        There are fewer than 10 units, or as many because a few are so much more precise; outcomes are too large, too small
+        or too far from 0 for single precision; a covariate tells the arm of every unit; or a covariate is called as the
+        column of a propensity that there is.
 
     Warns
     -----
@@ -45,16 +47,36 @@ def check_limits(units: Units) -> None:
             f"there are {len(experiment)} units; forests need at least {LEAST_UNITS}, and some hundreds to find how "
             f"effects differ. Compare the means of the arms."
         )
+    if experiment.precision is not None:
+        _check_precision(experiment.precision)
     _check_outcome(units)
     _check_told_apart(units)
+    known = {*experiment.covariates, *experiment.segments}
     asked = () if experiment.propensity is None else columns_asked_for(experiment.design.treatments).values()
-    taken = [name for name in asked if name in experiment.covariates]
+    taken = [name for name in {PROPENSITY: None, **dict.fromkeys(asked)} if name in known] if asked else []
     if taken:
         raise DataError(
-            f"the units have a propensity and a covariate called '{taken[0]}', and a table of new units has one column "
-            f"of that name. Rename the covariate, or leave it out."
+            f"the units have a propensity and a covariate or segment called '{taken[0]}', and a table of new units has one "
+            f"column of that name. Rename it, or leave it out."
         )
     _warn_of_few(units)
+
+
+def _check_precision(precision: NDArray[np.float64]) -> None:
+    """Refuse precisions of which a few make all the others nothing: their outcomes would state the prior's scales.
+
+    Weighted outcomes are as good as (sum w)^2 / sum w^2 alike ones: Kish (1965), Survey Sampling.
+    """
+    share = precision / precision.max()  # squares of 1e300 are no numbers
+    alike = float(share.sum() ** 2 / (share**2).sum())
+    if alike < LEAST_UNITS or share.min() < _LEAST_SHARE:
+        place = int(precision.argmax())
+        raise DataError(
+            f"precisions reach from {precision.min():.3g} to {precision.max():.3g}, in data row {place + 1}: "
+            f"{len(precision):,} units tell as much of the outcome's spread as {alike:.1f} alike ones. Expected at least "
+            f"{LEAST_UNITS}, and no precision {1.0 / _LEAST_SHARE:g} times another. Like units differ, however well they "
+            f"are measured: count that in, 1 / (variance of the measurement + variance between like units)."
+        )
 
 
 def _check_outcome(units: Units) -> None:

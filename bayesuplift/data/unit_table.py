@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesuplift.data.coding import Coding
-from bayesuplift.data.experiment import numbers_of, texts_of, units_of
-from bayesuplift.data.frames import collect_frame
+from bayesuplift.data.experiment import Experiment, numbers_of, texts_of, units_of
+from bayesuplift.data.frames import collect_frame, require_columns
 from bayesuplift.data.opening import opened
 from bayesuplift.data.propensity import check_rest, propensity_faults
 from bayesuplift.data.validation import check_numeric, check_unit, diagnose, key_faults, number_faults
-from bayesuplift.errors import DataError, DataWarning, listed
+from bayesuplift.errors import ArgumentError, DataError, DataWarning, listed
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,15 @@ class CodedUnits:
         (unit, treatment): P(treatment | covariates); None where it was not asked for.
     levels
         (unit,) by factor: its levels, as text.
+    covariates
+        (unit,) by covariate: what was read, numbers or text; empty of units that nobody read.
     """
 
     labels: NDArray[np.generic]
     columns: NDArray[np.float64]
     propensity: NDArray[np.float64] | None
     levels: Mapping[str, NDArray[np.generic]]
+    covariates: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
 
 def coded_units(
@@ -106,7 +109,64 @@ def coded_units(
     chance = np.column_stack([numbers_of(table[name]) for name in propensity.values()]) if propensity else None
     if chance is not None and len(propensity) > 1:
         check_rest(chance)
-    return CodedUnits(labels, coding.apply(covariates), chance, {name: texts_of(table[name]) for name in factors})
+    levels = {name: texts_of(table[name]) for name in factors}
+    return CodedUnits(labels, coding.apply(covariates), chance, levels, covariates)
+
+
+def coded_experiment(
+    experiment: Experiment, coding: Coding, *, treatments: Sequence[str] = (), factors: Sequence[str] = ()
+) -> CodedUnits:
+    """Read the units of an experiment as those of a table; its arms and outcomes are not looked at.
+
+    Parameters
+    ----------
+    experiment
+        The units.
+    coding
+        As of `coded_units`.
+    treatments
+        Those whose propensities are asked for; none where none are.
+    factors
+        Names of segment factors.
+
+    Raises
+    ------
+    ArgumentError
+        Propensities are asked for and the experiment has none, or those of other treatments.
+    ColumnNotFoundError
+        The experiment lacks a covariate or a factor.
+    DataError
+        A covariate of numbers holds text.
+
+    Warns
+    -----
+    DataWarning
+        Text has a level that was not seen when the model was fitted.
+    """
+    names = dict.fromkeys(column.covariate for column in coding.columns)
+    for name in names:
+        require_columns(experiment.covariates, {"covariate": name})
+    for name in factors:
+        require_columns(experiment.segments, {"factor": name})
+    covariates = {name: experiment.covariates[name] for name in names}
+    columns = coding.apply(covariates)
+    _warn_of_unseen(coding, covariates)
+    labels = np.arange(len(experiment)) if experiment.unit is None else experiment.unit
+    chance = _propensities(experiment, treatments) if treatments else None
+    return CodedUnits(labels, columns, chance, {name: experiment.segments[name] for name in factors}, covariates)
+
+
+def _propensities(experiment: Experiment, treatments: Sequence[str]) -> NDArray[np.float64]:
+    """Propensities (unit, treatment), in the order of these treatments."""
+    own = experiment.design.treatments
+    if experiment.propensity is None or set(own) != set(treatments):
+        found = "none" if experiment.propensity is None else f"those of {listed(own)}"
+        raise ArgumentError(
+            f"the model was fitted with propensities of {listed(treatments)}, and the experiment has {found}; give it "
+            f"these: experiment.with_propensity(...)"
+        )
+    every = experiment.propensity.reshape(len(experiment), -1)
+    return every[:, [own.index(name) for name in treatments]]
 
 
 def _warn_of_unseen(coding: Coding, covariates: Mapping[str, NDArray[np.generic]]) -> None:

@@ -138,8 +138,9 @@ class Units:
         """SHA-256 of arms, outcomes, coded covariates, propensities and precisions by unit, in hexadecimal."""
         facts = {"outcome": self.outcome, "kind": self.kind, "arms": self.design.arms, "coding": self.coding.to_json()}
         digest = hashlib.sha256(json.dumps(facts, ensure_ascii=False, sort_keys=True).encode())
-        # what is not there is not told: fingerprints of before it could be there stay what they were
-        known = [one for one in (self.experiment.propensity, self.experiment.precision) if one is not None]
+        known = [] if self.experiment.propensity is None else [self.experiment.propensity]
         for part in (self.experiment.arm.astype(np.int64), self.experiment.outcome, self.columns, *known):
             digest.update(np.ascontiguousarray(part).tobytes())
+        if self.experiment.precision is not None:  # by name: it may be a propensity's very numbers
+            digest.update(b"precision" + self.experiment.precision.tobytes())
         return digest.hexdigest()

@@ -36,8 +36,9 @@ class EffectShapley:
         Average effect (chain, draw) over the units of the background that were drawn.
     table
         Over (unit, covariate): `mean`, `mcse`, `sd`, `lower`, `upper`, `prob_positive` and their errors, as of `summarize`,
-        which are those of the posterior draws, and `sampling_error`, the error of `mean` for orders and units of the
-        background having been drawn. A single number: `base_sampling_error`, that of the mean of `base`.
+        which are those of the posterior draws for the orders and units of the background that were drawn, and
+        `sampling_error`, what `mean`, `lower` and `upper` may be off because these were drawn: a standard error. A single
+        number: `base_sampling_error`, that of `base`.
     values
         The covariates' values (unit, covariate), numbers or text.
     """
@@ -57,7 +58,7 @@ class EffectShapley:
         return self.table.assign(value=self.values.astype(str))
 
     def explanation(self) -> Any:
-        """The posterior means as a `shap.Explanation`, which the plots of shap take.
+        """The posterior means as a `shap.Explanation`, which the plots of shap take; text as its place in the alphabet.
 
         Raises
         ------
@@ -74,7 +75,8 @@ class EffectShapley:
         return shap.Explanation(
             values=mean,
             base_values=np.full(len(mean), float(self.base.mean())),
-            data=self.values.to_numpy(),
+            data=np.column_stack([_numbers(one) for one in self.values.to_numpy().T]),
+            display_data=self.values.to_numpy(),
             feature_names=self.table[COVARIATE].to_numpy().tolist(),
         )
 
@@ -150,5 +152,13 @@ def shapley(mixed: Mixed, orders: Orders) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _with(row: xr.Dataset, sampling_error: xr.DataArray) -> str:
-    """A mean with the error of its draws and of the orders together, and its interval."""
-    return figure(row.assign(mcse=np.hypot(row["mcse"], sampling_error)))
+    """A mean and its interval, each with the error of the draws and that of the orders together."""
+    both = {name: np.hypot(row[name], sampling_error) for name in ("mcse", "lower_mcse", "upper_mcse")}
+    return figure(row.assign(both))
+
+
+def _numbers(column: NDArray[np.object_]) -> NDArray[np.float64]:
+    """A covariate (unit,) for colours and axes: its numbers, or the places of its texts among them in order."""
+    if all(isinstance(value, float) for value in column):
+        return column.astype(np.float64)
+    return np.unique(column.astype(np.str_), return_inverse=True)[1].astype(np.float64)

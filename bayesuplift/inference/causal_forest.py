@@ -1,5 +1,6 @@
 """The fit of a causal forest: from units to the groups of a posterior, and from stored trees to new units."""
 
+import hashlib
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,7 +12,6 @@ from tqdm import tqdm
 
 from bayesuplift.data.coding import Coding
 from bayesuplift.data.labels import segment_label
-from bayesuplift.data.propensity import columns_asked_for
 from bayesuplift.data.unit_table import CodedUnits
 from bayesuplift.data.units import Units
 from bayesuplift.dims import (
@@ -102,9 +102,10 @@ def sample(
     -------
     dict
         The groups `posterior`: `mean_outcome` (float32), `average_effect` over the units, `sd` of the noise where the
-        outcome is not binary, how many decisions of each draw's trees ask for each covariate, what levels of segments add,
-        and the scales of these, of effects by treatment, or per unit of dose where arms are doses; `sample_stats`;
-        `forests`, which `tree_predictor` reads; `position`; and, with `sensitivity`, `alternatives`.
+        outcome is not binary (of a unit of precision 1: the attribute `precision` says so where there are any), how many
+        decisions of each draw's trees ask for each covariate, what levels of segments add, and the scales of these, of
+        effects by treatment, or per unit of dose where arms are doses; `sample_stats`; `forests`, which `tree_predictor`
+        reads; `position`; and, with `sensitivity`, `alternatives`.
     """
     stated, *others = priors
     prior = priors[stated]
@@ -186,13 +187,14 @@ def _posterior(kept: ForestDraws, units: Units, prior: ForestPrior, given: Gathe
     means = given.at_units(kept.by_arm(kept.at_rows))
     average = means.mean(axis=2, dtype=np.float64)
     of_terms, coords = _terms(kept, units, of_effects) if kept.groups else ({}, {})
+    precision = {} if units.experiment.precision is None else {"precision": "of a unit of precision 1"}
     inclusion, treatments = _inclusion(kept, units, of_effects), list(units.design.treatments)
     others = {OTHER: treatments} if any(OTHER in dims for dims, _ in inclusion.values()) else {}
     return xr.Dataset(
         {
             MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), means),
             "average_effect": ((CHAIN, DRAW, TREATMENT), average[..., 1:] - average[..., :1]),
-            **({} if kept.binary else {"sd": ((CHAIN, DRAW), kept.sigma)}),
+            **({} if kept.binary else {"sd": ((CHAIN, DRAW), kept.sigma, precision)}),
             **of_terms,
             **inclusion,
         },
@@ -225,8 +227,8 @@ def _terms(kept: ForestDraws, units: Units, of_effects: tuple[str, ...]) -> tupl
 def tree_predictor(posterior: xr.DataTree) -> UnitPredictor:
     """What predicts units from the stored trees of a model of forests: mean outcomes are float32.
 
-    It refuses so many units that their draws would take more than 2 GB (ArgumentError). Levels of segments that are new are
-    drawn with the seed that it is given.
+    It refuses so many units that their draws would take more than 2 GB (ArgumentError). A level of segments that is new is
+    drawn with the seed that it is given, and is the same whatever other units stand beside it.
 
     Raises
     ------
@@ -246,9 +248,8 @@ def tree_predictor(posterior: xr.DataTree) -> UnitPredictor:
         prognostic = given.columns
         if given.propensity is not None:
             prognostic = np.column_stack([prognostic, given.propensity])
-        generator = np.random.Generator(np.random.PCG64(seed))
         of_levels = [
-            _of_levels(draws, factor, column, generator)
+            _of_levels(draws, factor, column, seed)
             for factor, column in zip(factors, given.levels.values(), strict=True)
         ]
         # effects ask for propensities too, or for covariates alone
@@ -257,13 +258,11 @@ def tree_predictor(posterior: xr.DataTree) -> UnitPredictor:
         coords = {**{name: draws[name] for name in (CHAIN, DRAW, ARM)}, UNIT: given.labels}
         return xr.Dataset({MEAN_OUTCOME: ((CHAIN, DRAW, UNIT, ARM), found)}, coords=coords)
 
-    asked_for = columns_asked_for([str(arm) for arm in draws[ARM].to_numpy()[1:]]) if with_propensity else {}
-    return UnitPredictor(coding, at, asked_for, tuple(as_called(factor) for factor in factors))
+    treatments = [str(arm) for arm in draws[ARM].to_numpy()[1:]] if with_propensity else []
+    return UnitPredictor(coding, at, tuple(treatments), tuple(as_called(factor) for factor in factors))
 
 
-def _of_levels(
-    draws: xr.Dataset, factor: str, column: NDArray[np.generic], generator: np.random.Generator
-) -> NDArray[np.float32]:
+def _of_levels(draws: xr.Dataset, factor: str, column: NDArray[np.generic], seed: int) -> NDArray[np.float32]:
     """What the level of each row adds, (chain, draw, row, 1 + A); of one that is new, drawn from its term's population."""
     known = {str(name): place for place, name in enumerate(draws[LEVEL].to_numpy())}
     names, place = np.unique(column.astype(str), return_inverse=True)
@@ -273,11 +272,12 @@ def _of_levels(
     found = np.empty(shape, dtype=np.float32)
     scales = [draws[name].sel({TERM: factor}).to_numpy() for name in ("prognostic_scale", "effect_scale")]
     for k, name in enumerate(names):
-        seen = known.get(segment_label({factor: name}))
-        if seen is not None:
+        called = segment_label({factor: name})
+        if (seen := known.get(called)) is not None:
             found[:, :, k, 0], found[:, :, k, 1:] = own[:, :, seen], effect[:, :, seen]
             continue
-        noise = generator.standard_normal((*shape[:2], shape[3]))
+        own_stream = int.from_bytes(hashlib.sha256(called.encode()).digest()[:8], "big")
+        noise = np.random.Generator(np.random.PCG64([seed, own_stream])).standard_normal((*shape[:2], shape[3]))
         found[:, :, k, 0], found[:, :, k, 1:] = scales[0] * noise[..., 0], scales[1][..., None] * noise[..., 1:]
     return found[:, :, place]
 

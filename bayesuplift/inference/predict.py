@@ -42,7 +42,8 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
         From a model of segments or of units.
     rows
         A path to a CSV, TSV or Parquet file, or any dataframe that narwhals knows: one column a factor, levels compared as
-        text, rows of the same segment counting once; or one column a covariate, and a factor.
+        text, rows of the same segment counting once; or one column a covariate, and a factor. Units may be an
+        `Experiment`, too.
         For a fit with a propensity also a column `propensity`, P(treatment) in the segment or of the unit, strictly between
         0 and 1; for one of more than two arms a column for each treatment, such as `propensity_offer` for the arm "offer".
         Other columns are not looked at.
@@ -68,8 +69,10 @@ def predict(posterior: xr.DataTree, rows: Any, *, seed: int, unit: str | None = 
         A factor is called "propensity", too; segments are given a `unit`; or the draws of so many units would not fit.
     """
     validate(posterior)
-    model = str(posterior.attrs.get("model"))
+    model = posterior.attrs.get("model")
     check_whole("seed", seed, 0)
+    if model not in (known := [*POOLED_MEANS, *sorted(REGRESSIONS), *_OF_TREES]):
+        raise PosteriorError(f"new segments and units are predicted by {listed(known)}; {_origin(posterior)}")
     told: dict[str, Any]
     if model in POOLED_MEANS:
         if unit is not None:
@@ -91,12 +94,17 @@ def unit_predictor(posterior: xr.DataTree) -> UnitPredictor:
     PosteriorError
         The posterior is of no model of units, or lacks what these are predicted from.
     """
-    model = str(posterior.attrs.get("model"))
+    model = posterior.attrs.get("model")
     if model in REGRESSIONS:
         return line_predictor(posterior)
     if model in _OF_TREES:
         from bayesuplift.inference import causal_forest  # noqa: PLC0415 -- its kernel is slow to import
 
         return causal_forest.tree_predictor(posterior)
-    known = [*POOLED_MEANS, *sorted(REGRESSIONS), *_OF_TREES]
-    raise PosteriorError(f"new segments and units are predicted by {listed(known)}; this posterior is from '{model}'")
+    known = [*sorted(REGRESSIONS), *_OF_TREES]
+    raise PosteriorError(f"units are predicted by {listed(known)}; {_origin(posterior)}")
+
+
+def _origin(posterior: xr.DataTree) -> str:
+    model = posterior.attrs.get("model")
+    return "this posterior was not made here" if model is None else f"this posterior is from '{model}'"

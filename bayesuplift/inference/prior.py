@@ -13,7 +13,7 @@ from bayesuplift.data.effects import Effects
 from bayesuplift.data.experiment import Experiment
 from bayesuplift.data.units import Units
 from bayesuplift.dims import POSTERIOR
-from bayesuplift.errors import check_whole
+from bayesuplift.errors import ArgumentError, check_whole
 from bayesuplift.inference.compilation import jitted
 from bayesuplift.inference.density import conditioned, given
 from bayesuplift.inference.fit import chosen_prior, conditioned_on, model_of, provenance_of
@@ -51,10 +51,15 @@ def draw_prior(
     Raises
     ------
     ModelNotFoundError, ArgumentError
-        As for `fit`.
+        As for `fit`; or the model is a forest, which is no program that could be drawn from.
     """
     data = conditioned_on(model, data)
     spec = model_of(model, data)
+    if spec.forest:
+        raise ArgumentError(
+            f"model {spec.name!r} is drawn by a sampler of its own, from posteriors alone; what its prior allows is stated "
+            f"in outcome units by ForestPrior"
+        )
     stated = chosen_prior(spec, prior, data)
     check_whole("seed", seed, 0)
     check_whole("draws", draws, 1)

@@ -31,7 +31,8 @@ def predictive_check(posterior: xr.DataTree, data: Cells | Experiment, *, seed: 
         A posterior of the same outcome over (arm), over the same (segment, arm), or over the same (unit, arm). Beside
         `mean_outcome` it holds, by kind: continuous `mean` and `sd`; count `rate` and `overdispersion`; revenue
         `buying_rate`, `log_mean` and `log_sd`. Counts and revenue with `mean` and `sd` instead are checked as continuous.
-        Over units it holds `sd` (chain, draw, [arm]), of normal noise about `mean_outcome`, unless outcomes are binary.
+        Over units it holds `sd` (chain, draw, [arm]), of normal noise about `mean_outcome`, unless outcomes are binary; of
+        a unit of precision 1 where the experiment tells precisions.
     data
         The observed cells, ([segment], arm); or the `Experiment`, whose units a posterior over units asks for, in its
         order. It may hold covariates that the model was not given.

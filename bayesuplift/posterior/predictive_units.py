@@ -132,18 +132,20 @@ def _spread_check(cells: UnitCells, sides: Sides, squares: Array) -> Check | Non
     found = cells.check("spread_of_residuals", sides, noun="spread of outcomes")
     if found is None:
         return None
+    known = cells.draws.experiment.precision is not None
+    alike = "the same for all units of an arm" + (" but for their stated precision" if known else "")
     if found.cell is None:
         return _told(
             found.check,
             f"Spreads there differ from the noise of the model {found.times:.1f} times as much as chance would make them: "
-            f"it is the same for all units of an arm, so that intervals of effects are too narrow where outcomes vary "
+            f"it is {alike}, so that intervals of effects are too narrow where outcomes vary "
             f"more, and too wide where they vary less.",
         )
     ratio = float(np.sqrt(squares[found.cell].mean()))
     return _told(
         found.check,
-        f"Outcomes there lie {ratio:.2f} times as far from their prediction as the noise of the model, which is the same "
-        f"for all units of an arm: intervals of effects are too {'narrow' if ratio > 1.0 else 'wide'} among them.",
+        f"Outcomes there lie {ratio:.2f} times as far from their prediction as the noise of the model, which is "
+        f"{alike}: intervals of effects are too {'narrow' if ratio > 1.0 else 'wide'} among them.",
         ratio=ratio,
     )
 

@@ -50,8 +50,9 @@ def check_experiment(posterior: xr.DataTree, means: xr.DataArray, experiment: Ex
         return  # other covariates are another view of the units, of which no fingerprint was taken
     if Units(experiment, coding).fingerprint != attributes["data_fingerprint"]:
         raise ArgumentError(
-            "the posterior was fitted on other data than this experiment, or on these units in another order (their "
-            "fingerprints differ); give the experiment that was fitted, or a dataframe of covariates in its order"
+            "the posterior was fitted on other data than this experiment, with another propensity or precision, or on "
+            "these units in another order (their fingerprints differ); give the experiment that was fitted, or a dataframe "
+            "of covariates in its order"
         )
 
 

@@ -29,7 +29,7 @@ def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Completed
 def run_here(*arguments: str | Path) -> Result:
     with warnings.catch_warnings():  # they are lines of the program here, which sets how they are shown
         warnings.simplefilter("default")
-        return CliRunner().invoke(main, [*map(str, arguments)])
+        return CliRunner().invoke(main, [*map(str, arguments)], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")

@@ -173,10 +173,6 @@ class Draw(NamedTuple):
 def first(keys: Any, data: Data, prognostic: kernel.Trees, effect: kernel.Trees) -> State:
     """Where chains start: coefficients and trees of one leaf at 0, the noise the outcome's own. Keys (chain, 2), uint32."""
     treatments, n = data.coding.shape
-    # of a row of weight 1: where weights are precisions, these have a unit of their own; rows of weight 0 tell of none
-    weight = np.asarray(data.weight, dtype=np.float64)
-    total = float(weight.sum())
-    precision = (np.count_nonzero(weight) + float(data.degrees)) / total if total > 0.0 else 1.0
     levels, grouped = None, None
     if data.groups is not None:
         number, most = data.groups.there.shape
@@ -193,7 +189,7 @@ def first(keys: Any, data: Data, prognostic: kernel.Trees, effect: kernel.Trees)
         level=np.zeros(n, np.float32),
         deviation=np.zeros((treatments, n), np.float32),
         coefficients=np.repeat(np.array([0.0, 1.0], np.float32), [1 + treatments, treatments]),
-        precision=np.float32(precision),
+        precision=np.float32(1.0),
         leaf_precision=np.concatenate([np.ravel(one.leaf_precision) for one in (data.prognostic, data.effect)]),
         levels=levels,
         grouped=grouped,

@@ -83,7 +83,7 @@ def of_chain(drawn: gibbs.Draw, chain: int, count: int, layout: Layout) -> Piece
     coefficients = its(drawn.coefficients)
     coefficients[:, : 1 + treatments] *= own  # the scales have no unit
     coefficients[:, 0] += resolved.location
-    sigma = resolved.spread / np.sqrt(its(drawn.precision))
+    sigma = resolved.spread * np.sqrt(resolved.weight / its(drawn.precision))
     sds = own * np.sqrt(np.repeat(layout.trees, [1, treatments]) / its(drawn.leaf_precision))
     terms = []
     if levels:

@@ -43,7 +43,7 @@ def planted(
     coding = np.pad((resolved.coding / resolved.reach)[rows.arm].T, ((0, 0), (0, padding)))
     standardised = rows.outcome if rows.binary else (rows.outcome - resolved.location) / resolved.spread
     outcome = np.pad(standardised, (0, padding))
-    weight = np.pad(np.ones(n) if rows.weight is None else rows.weight, (0, padding))
+    weight = np.pad(np.ones(n) if rows.weight is None else rows.weight / resolved.weight, (0, padding))
 
     def forest(
         which: int, table: NDArray[np.float64], shape: ForestShape, sd: float, weights: NDArray[np.float64] | None

@@ -30,6 +30,8 @@ class Resolved:
     ----------
     location, spread
         What is sampled is (y - location) / spread.
+    weight
+        What weights are divided by: that of a unit of middling precision. Rows that stand for units count these: 1.
     coding
         (arm, A): what multiplies the effects of a row of each arm: those of each treatment, or the one per unit of dose.
     reach
@@ -38,13 +40,14 @@ class Resolved:
     intercept_sd, prognostic_sd, average_sd, effect_sd
         As the prior states them.
     noise_shape, noise_rate
-        sigma^2 ~ InverseGamma(shape, rate).
+        sigma^2 ~ InverseGamma(shape, rate), of a row of weight `weight`.
     segment_sd, segment_effect_sd
         As the prior states them.
     """
 
     location: float
     spread: float
+    weight: float
     coding: NDArray[np.float64]
     reach: float
     intercept_sd: float
@@ -78,19 +81,21 @@ def resolve(prior: ForestPrior, rows: CausalRows) -> Resolved:
         slope = float(norm.pdf(location))  # a small change of the value behind is the probability's over this
         scales = {name: stated[name] / slope for name in SCALES}
         noise = {"noise_shape": 1.0, "noise_rate": 1.0}
-        return Resolved(location=location, spread=1.0, coding=coding, reach=reach, **scales, **noise)
+        return Resolved(location=location, spread=1.0, weight=1.0, coding=coding, reach=reach, **scales, **noise)
     mean = weight @ rows.outcome / weight.sum()
     spread = float(np.sqrt(weight @ (rows.outcome - mean) ** 2 / weight.sum()))
     tail = float(chi2.ppf(_NOISE_TAIL, _NOISE_DEGREES))
+    middling = float(weight.sum() / units.sum())
     return Resolved(
         location=stated["location"],
         # only rounding depends on it: the prior is stated in the outcome's units
         spread=spread if spread > 0.0 else stated["noise_sd"],
+        weight=middling,
         coding=coding,
         reach=reach,
         **{name: stated[name] for name in SCALES},
         noise_shape=_NOISE_DEGREES / 2.0,
-        noise_rate=stated["noise_sd"] ** 2 * tail / 2.0,
+        noise_rate=stated["noise_sd"] ** 2 / middling * tail / 2.0,
     )
 
 

@@ -135,10 +135,12 @@ def test_cells_keep_none_of_several_arms_and_say_so(table: pd.DataFrame) -> None
 
 
 def test_a_covariate_called_as_a_column_of_new_units_is_refused(table: pd.DataFrame) -> None:
-    named = table.assign(propensity_women=table["age"])
-    check_limits(Units.of(read(named, covariates=["propensity_women"])))
-    with pytest.raises(DataError, match="a covariate called 'propensity_women'"):
-        check_limits(Units.of(read(named, covariates=["propensity_women"], propensity=BOTH)))
+    # the bare name too: Shapley values tell of the propensities of all treatments under it
+    for name in ("propensity_women", "propensity"):
+        named = table.assign(**{name: table["age"]})
+        check_limits(Units.of(read(named, covariates=[name])))
+        with pytest.raises(DataError, match=f"a covariate or segment called '{name}'"):
+            check_limits(Units.of(read(named, covariates=[name], propensity=BOTH)))
 
 
 def test_new_units_have_a_column_for_each_treatment(table: pd.DataFrame) -> None:

@@ -104,9 +104,7 @@ def test_a_posterior_that_was_fitted_knows_its_data_and_its_covariates() -> None
     assert by_frame.table["rule"].values.tolist() == tree.table["rule"].values.tolist()
     np.testing.assert_array_equal(by_frame.draws, tree.draws)
     turned = experiment_of(FRAME.reindex([*range(1, 60), 0]))
-    with pytest.raises(
-        ArgumentError, match="fitted on other data than this experiment, or on these units in another order"
-    ):
+    with pytest.raises(ArgumentError, match=r"fitted on other data than this experiment, .* in another order"):
         bu.effect_tree(posterior, turned)
     posterior.attrs["predicted_units"] = 60  # of other units: what was fitted says nothing of them
     assert bu.effect_tree(posterior, turned).draws.sizes["leaf"] > 1

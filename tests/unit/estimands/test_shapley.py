@@ -47,13 +47,27 @@ def test_drawn_orders_are_within_their_error_and_another_background_is_not() -> 
     generator = np.random.default_rng(4)
     orders = Orders.drawn(2000, background=len(BACKGROUND), players=PLAYERS, generator=generator)
     assert (np.sort(orders.place, axis=1) == np.arange(PLAYERS)).all()
-    for background, right in ((BACKGROUND, True), (BACKGROUND + 0.5, False)):
+    for background, right in ((BACKGROUND, True), (BACKGROUND + 0.5, False)):  # planted: other units
         far = []
         for unit, expected in zip(UNITS, VALUES, strict=True):
             _, by_sample = shapley(mixed_with(unit, background), orders)
             error = by_sample.std(axis=0, ddof=1) / np.sqrt(len(by_sample))
             far.append((by_sample.mean(axis=0) - 2.0 * expected) / error)
         assert bool(np.abs(far).max() < 4.0) is right
+
+
+def test_the_error_of_drawn_orders_is_what_they_are_off_by() -> None:
+    unit, off, told = UNITS[0], [], []
+    for seed in range(200):
+        orders = Orders.drawn(
+            50, background=len(BACKGROUND), players=PLAYERS, generator=np.random.default_rng([7, seed])
+        )
+        by_sample = shapley(mixed_with(unit), orders)[1]
+        off.append(by_sample.mean(axis=0) - 2.0 * VALUES[0])
+        told.append(by_sample.std(axis=0, ddof=1) / np.sqrt(50))
+    ratio = np.sqrt(np.square(off).mean(axis=0) / np.square(told).mean(axis=0))
+    # 200 squares of a nearly normal error: their root is known to 1 / sqrt(400), and these are four of them
+    assert (np.abs(ratio - 1.0) < 4.0 / np.sqrt(400.0)).all()
 
 
 NAMES = ["age", "channel=Phone", "channel=Shop", "channel=Web", "vip=yes"]
@@ -146,7 +160,8 @@ def test_posterior_means_go_to_the_plots_of_shap(monkeypatch: pytest.MonkeyPatch
     total = there.values.sum(axis=1) + there.base_values
     np.testing.assert_allclose(total, found.effect.mean(("chain", "draw")).to_numpy(), rtol=1e-12)
     assert there.feature_names == ["age", "channel", "vip"]
-    assert there.data[1].tolist() == [40.0, "Phone", "yes"]
+    assert there.display_data[1].tolist() == [40.0, "Phone", "yes"]
+    assert there.data.tolist() == [[31.0, 1.0, 0.0], [40.0, 0.0, 1.0]]  # text by its place: Phone, Web; no, yes
     monkeypatch.setitem(sys.modules, "shap", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'bayesuplift\[shap\]'"):
         found.explanation()
@@ -158,7 +173,8 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"prob": 1.0}, ArgumentError, "prob"),
     ({"arm": "none"}, ArgumentError, "'none' is the control"),
     ({"arm": "ofer"}, ArmNotFoundError, "Did you mean 'offer'"),
-    ({"background": TABLE.drop(columns="vip")}, ColumnNotFoundError, "'vip'"),
+    ({"background": TABLE.drop(columns="vip")}, ColumnNotFoundError, "background: no column named 'vip'"),
+    ({"units": TABLE.drop(columns="age")}, ColumnNotFoundError, "units: no column named 'age'"),
     ({"units": pd.concat([TABLE] * 100_000)}, ArgumentError, r"600,000 units x 3 covariates x 100 draws.*at a time"),
 ]
 
@@ -180,5 +196,21 @@ def test_an_experiment_names_its_units_itself_and_other_models_are_refused() -> 
     with pytest.raises(ArgumentError, match="an experiment names its units itself"):
         bu.shapley_values(tree, given, background=given, unit="customer", seed=1)
     foreign = over_units(noisy(np.zeros((6, 3)), sd=1.0, seed=1))
-    with pytest.raises(PosteriorError, match="predicted by"):
+    with pytest.raises(PosteriorError, match="this posterior was not made here"):
         bu.shapley_values(foreign, TABLE, background=TABLE, arm="men", seed=1)
+
+
+def test_text_that_no_unit_of_the_fit_had_is_shown_as_it_is() -> None:
+    tree, _ = lines()
+    with pytest.warns(bu.errors.DataWarning, match="have a level of 'vip' that no unit had"):
+        found = bu.shapley_values(tree, TABLE.head(1).assign(vip="maybe"), background=TABLE, samples=20, seed=1)
+    assert found.values.sel(covariate="vip").item() == "maybe"
+
+
+def test_more_orders_than_fit_at_once_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, _ = lines()
+    whole = bu.shapley_values(tree, TABLE.head(1), background=TABLE, samples=40, seed=1)
+    monkeypatch.setattr("bayesuplift.effect_shapley._AT_ONCE", 10 * 2 * 3 * 100 * 2)  # ten orders
+    parts = bu.shapley_values(tree, TABLE.head(1), background=TABLE, samples=40, seed=1)
+    xr.testing.assert_allclose(parts.table, whole.table, rtol=1e-10)
+    np.testing.assert_allclose(parts.base, whole.base, rtol=1e-12)

@@ -30,7 +30,7 @@ def world() -> tuple[pd.DataFrame, np.ndarray]:
     """Shops whose score is a mean of 1 or of 100 visits, with a noise of 3 each, and effects (unit,) that age decides."""
     rng = np.random.default_rng(seed_of("means of a few visits or of many"))
     age, arm = rng.normal(size=UNITS), rng.integers(0, 2, UNITS)
-    visits = np.where(rng.random(UNITS) < 0.5, 1, 100)
+    visits = np.where(rng.random(UNITS) < np.where(age > 0.0, 0.7, 0.3), 1, 100)  # more where effects are none
     effect = np.where(age > 0.0, 2.0, 0.0)
     score = 5.0 + np.abs(age) + arm * effect + rng.normal(0.0, 3.0 / np.sqrt(visits))
     return pd.DataFrame({"age": age, "arm": np.array(["none", "offer"])[arm], "score": score, "visits": visits}), effect
@@ -106,6 +106,9 @@ def test_the_prior_is_filled_in_by_weight() -> None:
     found = SMALL.resolved(Units.of(given))
     score, visits = (world()[0][name].to_numpy() for name in ("score", "visits"))
     assert found.location == pytest.approx(np.average(score, weights=visits), rel=1e-12)
+    spread = np.sqrt(np.average((score - np.average(score, weights=visits)) ** 2, weights=visits))
+    assert found.average_sd == pytest.approx(spread, rel=1e-12)
+    assert abs(score.std() / spread - 1.0) > 0.2  # planted: alike
     # a unit of one visit: its noise of 3, where a line leaves a part of the effect and of |age|
     assert found.noise_sd is not None
     assert 3.0 < found.noise_sd < 15.0
@@ -122,6 +125,26 @@ def test_what_cannot_take_precisions_says_so() -> None:
         bu.fit("normal", given, seed=1)
     with pytest.raises(ArgumentError, match="start is of another data_fingerprint"):
         bu.fit("bayesian_causal_forest", read("permuted"), seed=4, prior=SMALL, start=fitted("known"), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("precision", "words"),
+    [
+        (np.r_[1e5, np.ones(UNITS - 1)], r"from 1 to 1e\+05, in data row 1: 500 units .* as 1.0 alike ones. Expected"),
+        (np.r_[1e-12, np.ones(UNITS - 1)], "no precision 1e\\+09 times another"),
+    ],
+)
+def test_precisions_that_leave_no_units_to_learn_from_are_refused(precision: np.ndarray, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        bu.fit("bayesian_causal_forest", replace(read("known"), precision=precision), seed=1, prior=SMALL)
+
+
+def test_a_precision_is_no_propensity_to_a_fingerprint() -> None:
+    given, half = replace(read("known"), precision=None), np.full(UNITS, 0.5)
+    prints = {
+        Units.of(one).fingerprint for one in (given, replace(given, precision=half), replace(given, propensity=half))
+    }
+    assert len(prints) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from scipy.stats import sem
 
 import bayesuplift as bu
+from bayesuplift.data.design import Design
 from bayesuplift.errors import ArgumentError, ColumnNotFoundError, DataError
 from tests.support.forests import SMALL
 from tests.support.worlds import seed_of
@@ -101,6 +102,15 @@ def test_propensities_of_all_treatments_explain_an_effect_together() -> None:
     # effects here do not ask for propensities: nothing is theirs, up to sums of float32 that took another path
     assert float(abs(found.draws.sel(covariate="propensity")).max()) < 1e-4
     assert float(abs(found.table["mean"].drop_sel(covariate="propensity")).max()) > 0.05
+    pair = replace(
+        others,
+        design=Design(arms=("none", "first"), control="none"),
+        arm=np.minimum(others.arm, 1),
+        propensity=np.full(UNITS, 0.4),
+    )
+    for given, words in ((replace(others, propensity=None), "none"), (pair, "those of first")):
+        with pytest.raises(ArgumentError, match=f"background: .* of first, second, and the experiment has {words}"):
+            bu.shapley_values(fitted(), table.head(2), background=given, arm="first", samples=50, seed=1)
     row = table.iloc[0]
     shown = f"{row['propensity_first']:.4g}, {row['propensity_second']:.4g}"
     assert found.values.sel(covariate="propensity").to_numpy()[0] == shown

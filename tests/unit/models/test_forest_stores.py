@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 import bayesuplift as bu
-from bayesuplift.errors import ArgumentError
+from bayesuplift.errors import ArgumentError, ColumnNotFoundError
 from tests.support.forests import LENGTH, SMALL
 from tests.support.worlds import seed_of
 
@@ -116,6 +116,36 @@ def test_why_an_effect_is_what_it_is_agrees_with_predictions_of_mixed_units() ->
         assert bool((abs(away) < 4.0).all()) is right
     exact = bu.cate(bu.predict(tree, own, seed=1)).sel(arm="first").to_numpy()
     np.testing.assert_allclose(found.effect.to_numpy(), exact, atol=1e-4)  # sums of float32
+
+
+def test_new_stores_keep_their_draws_whatever_stands_beside_them() -> None:
+    tree, table = fitted_stores(), stores()[0].drop(columns=["arm", "spend"]).head(4)
+    new = table.assign(store=["s00", "new", "newer", "s01"])
+    several = bu.cate(bu.predict(tree, new, seed=1)).isel(unit=[1, 2]).to_numpy()
+    alone = np.concatenate([bu.cate(bu.predict(tree, new.iloc[[i]], seed=1)).to_numpy() for i in (1, 2)], axis=2)
+    np.testing.assert_array_equal(several, alone)
+    assert np.corrcoef(several[..., 0].reshape(-1, 2).T)[0, 1] < 0.9  # not one store
+    others = stores()[0].drop(columns=["arm", "spend"]).iloc[10:60].assign(store="newest")
+    found = bu.shapley_values(tree, new.iloc[[1, 2]], background=others, arm="second", samples=50, seed=1)
+    exact = bu.cate(bu.predict(tree, new.iloc[[1, 2]], seed=1)).sel(arm="second").to_numpy()
+    np.testing.assert_allclose(found.effect.to_numpy(), exact, atol=1e-4)  # sums of float32
+
+
+def test_an_experiment_is_told_of_as_its_table_is() -> None:
+    tree, table = fitted_stores(), stores()[0]
+    roles: dict[str, Any] = {"arm": "arm", "control": "none", "outcome": "spend", "kind": "continuous"}
+    # stores are segments by their name, and may be numbers as a covariate: here of other stores
+    numbered = table.assign(number=table["store"].str[1:].astype(int))
+    given = bu.read_experiment(numbered, covariates=["age", "number"], segments=["store"], **roles)
+    named = replace(given, covariates={"age": given.covariates["age"], "store": given.covariates["number"]})
+    table = table.drop(columns=["arm", "spend"])
+    by_table = bu.predict(tree, table, seed=1)["posterior"].to_dataset()
+    for experiment in (given, named):
+        assert bu.predict(tree, experiment, seed=1)["posterior"].to_dataset().equals(by_table)
+    with pytest.raises(ColumnNotFoundError, match=r"'store' \(factor\)"):
+        bu.predict(tree, replace(given, segments={}), seed=1)
+    with pytest.raises(ArgumentError, match="an experiment names its units itself"):
+        bu.predict(tree, given, seed=1, unit="store")
 
 
 def test_halves_code_two_arms_only() -> None:
