@@ -26,8 +26,15 @@ _RESOLUTION: Final = 2.0**-23  # of float32, in which mean outcomes are kept
 _STEPS: Final = 100  # of that resolution that a standard deviation takes at least
 
 
-def check_limits(units: Units) -> None:
+def check_limits(units: Units, *, one_effect: bool = False) -> None:
     """Refuse units whose forests would be wrong or certain of nothing, and warn of few.
+
+    Parameters
+    ----------
+    units
+        The units.
+    one_effect
+        Whether all arms share an effect, as doses do: few units of one of many doses are then nothing to warn of.
 
     Raises
     ------
@@ -39,7 +46,7 @@ def check_limits(units: Units) -> None:
     Warns
     -----
     DataWarning
-        There are fewer than 50 units, or an arm has fewer than 10.
+        There are fewer than 50 units, or an arm with an effect of its own has fewer than 10.
     """
     experiment = units.experiment
     if len(experiment) < LEAST_UNITS:
@@ -59,7 +66,7 @@ def check_limits(units: Units) -> None:
             f"the units have a propensity and a covariate or segment called '{taken[0]}', and a table of new units has one "
             f"column of that name. Rename it, or leave it out."
         )
-    _warn_of_few(units)
+    _warn_of_few(units, one_effect=one_effect)
 
 
 def _check_precision(precision: NDArray[np.float64]) -> None:
@@ -123,13 +130,13 @@ def _above(columns: NDArray[np.float64], some: NDArray[np.bool_], others: NDArra
     return np.array([column[some].min() > column[others].max() for column in columns.T], dtype=bool)
 
 
-def _warn_of_few(units: Units) -> None:
+def _warn_of_few(units: Units, *, one_effect: bool) -> None:
     """Say where there are too few units for effects by unit."""
     n = np.bincount(units.experiment.arm, minlength=len(units.design.arms))
     few = [f"{arm} ({count:,})" for arm, count in zip(units.design.arms, n.tolist(), strict=True) if count < FEW_IN_ARM]
     if int(n.sum()) < FEW_UNITS:
         found = f"there are {int(n.sum()):,} units, fewer than {FEW_UNITS}"
-    elif few:
+    elif few and not one_effect:
         found = f"fewer than {FEW_IN_ARM} units are in {listed(few)}"
     else:
         return

@@ -106,7 +106,7 @@ def fit(
     model = spec.name
     if spec.forest:
         assert isinstance(data, Units)
-        check_limits(data)
+        check_limits(data, one_effect=getattr(prior, "coding", None) == "dose")
     known = engines(model)
     chosen = known[0] if engine is None else engine
     if chosen not in known:

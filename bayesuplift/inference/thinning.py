@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesuplift.dims import ARM
 from bayesuplift.errors import ArgumentError
 
 LARGEST: Final = 2**27
@@ -16,6 +17,7 @@ LARGEST_PREDICTION: Final = 2**28
 """Numbers of mean outcomes that a prediction makes at once."""
 
 _FEWEST: Final = 4  # draws of a chain
+_MANY_ARMS: Final = 50
 
 KEPT_ONE_IN: Final = "kept_one_in"
 """Attribute of `sample_stats`: of how many draws one was kept."""
@@ -32,10 +34,11 @@ def one_in(chains: int, draws: int, sizes: Mapping[str, int]) -> int:
     each = math.prod(sizes.values())
     every = -(-chains * draws * each // LARGEST)
     if every > 1 and draws // every < _FEWEST:
+        many = "; doses may be rounded to a few dozen" if sizes.get(ARM, 0) > _MANY_ARMS else ""
         raise ArgumentError(
             f"mean outcomes of {' x '.join(f'{size:,} {name}s' for name, size in sizes.items())} leave room for "
             f"{LARGEST // each:,} draws, too few for {chains} chains; fit a random sample of the units, and predict the "
-            f"rest"
+            f"rest{many}"
         )
     return every
 

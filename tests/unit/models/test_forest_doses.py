@@ -99,6 +99,30 @@ def test_doses_that_share_an_effect_have_a_smaller_error_than_arms_with_effects_
     assert error(fitted(OTHER_DOSES), columns=(2, 0, 1)) > 1.5 * apart
 
 
+def test_doses_that_differ_from_unit_to_unit_are_rounded_to_many_arms() -> None:
+    rng, table = np.random.default_rng(seed_of("any discount")), world()[0]
+    dose, per_point = np.round(rng.uniform(0.0, 20.0, UNITS) * 2.0) / 2.0, np.where(table["age"] > 50.0, 0.15, 0.05)
+    spend = 5.0 + 0.1 * table["age"] + (table["channel"] == "Web") + dose * per_point + rng.normal(size=UNITS)
+
+    def far(told: np.ndarray) -> float:
+        given = bu.read_experiment(
+            table.assign(discount=told, spend=spend),
+            arm="discount",
+            control=0.0,
+            outcome="spend",
+            kind="continuous",
+            covariates=["age", "channel"],
+        )
+        tree = bu.fit("bayesian_causal_forest", given, seed=1, prior=BY_DOSE, **LENGTH | {"draws": 300})
+        found = bu.cate(tree).sel(arm="20.0").mean(("chain", "draw")).to_numpy() / 20.0
+        assert tree["posterior"].sizes["arm"] > 35
+        return float(np.sqrt(((found - per_point) ** 2).mean()))
+
+    assert far(dose) < 0.7 * per_point.std()
+    # planted: doses of other units
+    assert far(rng.permutation(dose)) > 1.3 * per_point.std()
+
+
 def test_the_unit_of_dose_changes_nothing() -> None:
     short: dict[str, Any] = {"draws": 10, "warmup": 10}
     of_points, of_shares = fitted(**short), fitted({0: 0.0, 5: 0.05, 10: 0.1, 20: 0.2}, control=0.0, **short)
