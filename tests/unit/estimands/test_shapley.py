@@ -175,7 +175,6 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"arm": "ofer"}, ArmNotFoundError, "Did you mean 'offer'"),
     ({"background": TABLE.drop(columns="vip")}, ColumnNotFoundError, "background: no column named 'vip'"),
     ({"units": TABLE.drop(columns="age")}, ColumnNotFoundError, "units: no column named 'age'"),
-    ({"units": pd.concat([TABLE] * 100_000)}, ArgumentError, r"600,000 units x 3 covariates x 100 draws.*at a time"),
 ]
 
 
@@ -185,6 +184,12 @@ def test_what_cannot_be_explained_is_refused(options: dict[str, Any], error: typ
     given: dict[str, Any] = {"units": TABLE.head(1), "background": TABLE, "seed": 1} | options
     with pytest.raises(error, match=words):
         bu.shapley_values(tree, given.pop("units"), **given)
+
+
+def test_more_than_fits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bayesuplift.effect_shapley._LARGEST", 6 * 3 * 100 - 1)
+    with pytest.raises(ArgumentError, match=r"6 units x 3 covariates x 100 draws are 1,800 numbers.*at a time"):
+        bu.shapley_values(lines()[0], TABLE, background=TABLE, seed=1)
 
 
 def test_an_experiment_names_its_units_itself_and_other_models_are_refused() -> None:
