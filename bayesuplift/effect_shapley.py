@@ -1,6 +1,6 @@
 """Why a unit's effect is what the model says: what each covariate adds, by predictions at units half its own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,7 +102,7 @@ def shapley_values(
     check_whole("seed", seed, 0)
     predictor = unit_predictor(posterior)
     others, own = _read(predictor, background, "background"), _read(predictor, units, "units", unit)
-    game = _Game(effects, predictor, _columns_of_players(predictor), others, int(seed))
+    game = _Game(effects, predictor, _players(predictor), others, int(seed))
     size = len(own.labels) * len(game.players) * int(np.prod(effects.draws))
     if size > _LARGEST:
         raise ArgumentError(
@@ -129,7 +129,7 @@ class _Game:
     predictor
         What the mean outcomes are from.
     players
-        By name the coded columns that a player stands for, in their order; a factor and the propensity have none.
+        Names of covariates, factors, and the propensity where there is one.
     background
         The units whose covariates the others are.
     seed
@@ -138,7 +138,7 @@ class _Game:
 
     effects: UnitEffects
     predictor: UnitPredictor
-    players: Mapping[str, list[int]]
+    players: tuple[str, ...]
     background: CodedUnits
     seed: int
 
@@ -147,7 +147,7 @@ class _Game:
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Effects (chain, draw, k) at the different ones of mixed units, and which (row,) each is; see `Mixed`."""
         takes = dict(zip(self.players, coalition.T, strict=True))
-        of_column = [k for k, there in enumerate(self.players.values()) for _ in there]
+        of_column = [self.players.index(column.covariate) for column in self.predictor.coding.columns]
         columns = np.where(coalition[:, of_column], own.columns[place], self.background.columns[others])
         parts: list[NDArray[Any]] = [columns]
         chance = None
@@ -237,13 +237,10 @@ def _explained(game: _Game, own: CodedUnits, orders: Orders, prob: float) -> Eff
     )
 
 
-def _columns_of_players(predictor: UnitPredictor) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for place, column in enumerate(predictor.coding.columns):
-        found.setdefault(column.covariate, []).append(place)
-    for name in (*predictor.factors, *([PROPENSITY] if predictor.treatments else [])):
-        found.setdefault(name, [])
-    return found
+def _players(predictor: UnitPredictor) -> tuple[str, ...]:
+    """What becomes a unit's own at once: a covariate with all its columns, and with the factor of its name."""
+    covariates = (column.covariate for column in predictor.coding.columns)
+    return tuple(dict.fromkeys([*covariates, *predictor.factors, *([PROPENSITY] if predictor.treatments else [])]))
 
 
 def _read(predictor: UnitPredictor, source: Any, role: str, unit: str | None = None) -> CodedUnits:

@@ -101,8 +101,7 @@ class Experiment:
         if self.propensity is not None:
             check_propensity(self.propensity, self.design, len(self))
         if self.precision is not None:
-            check_precision_of(self.kind)
-            _check_precision(self.precision)
+            _check_precision(self.precision, self.kind)
 
     def __len__(self) -> int:
         """Number of units."""
@@ -214,20 +213,6 @@ class Experiment:
             raise DataError(f"{listed(wrong or ['outcome'])} differ in shape from one value a unit ({wrong}).")
 
 
-def check_precision_of(kind: Kind) -> None:
-    """Refuse precisions of outcomes that have no noise of their own.
-
-    Raises
-    ------
-    ArgumentError
-        The kind is not "continuous".
-    """
-    if kind != "continuous":
-        raise ArgumentError(
-            f"a precision is given for the kind '{kind}'; only continuous outcomes have one. Leave it out."
-        )
-
-
 def numbers_of(column: nw.Series[Any]) -> NDArray[np.float64]:
     """A column of numbers or truth values (unit,) as float64, NaN where it is missing."""
     values = column.cast(nw.Int8) if column.dtype == nw.Boolean else column
@@ -285,7 +270,11 @@ def _columns(
     return MappingProxyType(kept)
 
 
-def _check_precision(precision: NDArray[np.float64]) -> None:
+def _check_precision(precision: NDArray[np.float64], kind: Kind) -> None:
+    if kind != "continuous":
+        raise ArgumentError(
+            f"a precision is given for the kind '{kind}'; only continuous outcomes have one. Leave it out."
+        )
     at_fault = ~(np.isfinite(precision) & (precision > 0.0))
     if at_fault.any():
         first = int(np.flatnonzero(at_fault)[0])

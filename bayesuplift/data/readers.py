@@ -11,7 +11,7 @@ from bayesuplift.data.aggregation import Groups, Roles, aggregate
 from bayesuplift.data.assembly import cells_of, warn_of_gaps
 from bayesuplift.data.cells import Cells
 from bayesuplift.data.design import design_of
-from bayesuplift.data.experiment import Experiment, check_precision_of, numbers_of, texts_of, units_of
+from bayesuplift.data.experiment import Experiment, numbers_of, texts_of, units_of
 from bayesuplift.data.frames import collect, collect_frame, translated
 from bayesuplift.data.grid import check_covariate
 from bayesuplift.data.labels import label, names_of
@@ -270,8 +270,6 @@ def read_experiment(
     factors, inputs = names_of(segments, "segments"), names_of(covariates, "covariates")
     known = check_kind(kind)
     chances = columns_named(propensity)
-    if precision is not None:
-        check_precision_of(known)
     optional = {"unit": unit, "precision": precision}
     named = {"arm": arm, "outcome": outcome} | {role: name for role, name in optional.items() if name is not None}
     named |= chances

@@ -58,10 +58,9 @@ def check_limits(units: Units, *, one_effect: bool = False) -> None:
         _check_precision(experiment.precision)
     _check_outcome(units)
     _check_told_apart(units)
-    known = {*experiment.covariates, *experiment.segments}
-    asked = () if experiment.propensity is None else columns_asked_for(experiment.design.treatments).values()
-    taken = [name for name in {PROPENSITY: None, **dict.fromkeys(asked)} if name in known] if asked else []
-    if taken:
+    treatments = experiment.design.treatments if experiment.propensity is not None else ()
+    asked = {PROPENSITY, *columns_asked_for(treatments).values()} if treatments else set()
+    if taken := sorted(asked & {*experiment.covariates, *experiment.segments}):
         raise DataError(
             f"the units have a propensity and a covariate or segment called '{taken[0]}', and a table of new units has one "
             f"column of that name. Rename it, or leave it out."
