@@ -92,6 +92,7 @@ CONTESTANTS: Final = (
     at_depth(4),
     at_depth(6),
     at_depth(8),
+    Contestant("ours, few splits of effects", OURS, cache="few-splits", environment={"BAYESUPLIFT_FEW_SPLITS": "1"}),
     Contestant(
         "ours, draws left open", OURS, {"deep-*": 20}, cache="ours", environment={"BAYESUPLIFT_OPEN_DRAWS": "1"}
     ),

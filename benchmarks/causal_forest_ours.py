@@ -1,9 +1,10 @@
 """Our side of the benchmark of causal forests: `bayesian_causal_forest` on a world, a second time in the same process.
 
 Started by causal_forest.py: python -m benchmarks.causal_forest_ours FILE TARGET --seed S --length CHAINS BURN_IN DRAWS
-Levels of the effect's trees are BAYESUPLIFT_EFFECT_DEPTH, where that is set. Where BAYESUPLIFT_OPEN_DRAWS is, the number of
-draws is left to the fit, which then draws again, with more sweeps from one to the next, while diagnostics fail. Where
-BAYESUPLIFT_ONE_LEAF is set, chains begin at trees of one leaf.
+Levels of the effect's trees are BAYESUPLIFT_EFFECT_DEPTH, where that is set; where BAYESUPLIFT_FEW_SPLITS is, there are
+50 of them that split with probability 0.25 / (1 + d)^3, as in the papers of BCF. Where BAYESUPLIFT_OPEN_DRAWS is, the
+number of draws is left to the fit, which then draws again, with more sweeps from one to the next, while diagnostics fail.
+Where BAYESUPLIFT_ONE_LEAF is set, chains begin at trees of one leaf.
 """
 
 import os
@@ -21,8 +22,10 @@ from benchmarks.rivals.forest_summary import Array, Given, contestant, found_by_
 
 def prior() -> bu.ForestPrior:
     default = bu.ForestPrior()
-    depth = os.environ.get("BAYESUPLIFT_EFFECT_DEPTH")
-    return default if depth is None else replace(default, effect=replace(default.effect, depth=int(depth)))
+    effect = replace(default.effect, depth=int(os.environ.get("BAYESUPLIFT_EFFECT_DEPTH", default.effect.depth)))
+    if "BAYESUPLIFT_FEW_SPLITS" in os.environ:
+        effect = replace(effect, trees=50, base=0.25, power=3.0)
+    return replace(default, effect=effect)
 
 
 def fit(given: Given) -> Callable[[], dict[str, Array]]:

@@ -16,6 +16,7 @@ EMPTY: Final = "ours, empty cache"
 LARGEST: Final = "marketing-64000"
 STOCHTREE: Final = "stochtree"
 ONE_LEAF: Final = "ours, from one leaf"
+FEW_SPLITS: Final = "ours, few splits of effects"
 VARIANTS: Final = (*(f"ours, effect trees of {depth} levels" for depth in (4, 6, 8)), "ours, draws left open")
 OTHERS: Final = ("bartz bcf", "causalml X-learner", "econml CausalForestDML")
 PUBLISHED: Final = ("hahn-*", "ihdp")
@@ -56,7 +57,8 @@ def compared(found: Found) -> str:
     """Pairs with stochtree, depths, times and memory; empty without lines."""
     if not found:
         return ""
-    without = {name: {one: of for one, of in by.items() if one not in OTHERS} for name, by in found.items()}
+    elsewhere = (*OTHERS, ONE_LEAF, FEW_SPLITS)
+    without = {name: {one: of for one, of in by.items() if one not in elsewhere} for name, by in found.items()}
     against = {name: both for name, by_name in without.items() if (both := paired(by_name, OURS, STOCHTREE))}
     shown = [opening(without)]
     if against:
@@ -73,8 +75,18 @@ def compared(found: Found) -> str:
 
 
 def starts(found: Found) -> str:
-    """A row a world: chains that are grown from the root beside those from trees of one leaf, on the same replications."""
-    kept = {name: both for name, by_name in found.items() if (both := paired(by_name, OURS, ONE_LEAF))}
+    """Chains that are grown from the root beside those from trees of one leaf."""
+    return beside_variant(found, ONE_LEAF, ("grown", "from one leaf"))
+
+
+def priors(found: Found) -> str:
+    """Effects of the default prior beside those whose trees are more and hardly split."""
+    return beside_variant(found, FEW_SPLITS, ("default", "few splits"))
+
+
+def beside_variant(found: Found, variant: str, called: tuple[str, str]) -> str:
+    """A row a world: ours beside a variant of it, on the same replications; empty without pairs."""
+    kept = {name: both for name, by_name in found.items() if (both := paired(by_name, OURS, variant))}
     if not kept:
         return ""
     rows = []
@@ -85,9 +97,9 @@ def starts(found: Found) -> str:
         shown += [" / ".join(percent(values(one, "coverage").mean()) for one in both)]
         shown += [" / ".join(number(float(np.abs(values(one, "bias")).mean())) for one in both)]
         rows.append([name, str(len(both[0])), *shown])
-    header = ["world", "replications", "PEHE, grown", "PEHE, from one leaf", "ratio"]
-    header += ["95% intervals cover, %, grown / from one leaf", "mean absolute bias of the average effect"]
-    lines = {name: dict(zip((OURS, ONE_LEAF), both, strict=True)) for name, both in kept.items()}
+    header = ["world", "replications", *(f"PEHE, {one}" for one in called), "ratio"]
+    header += [f"95% intervals cover, %, {' / '.join(called)}", "mean absolute bias of the average effect"]
+    lines = {name: dict(zip((OURS, variant), both, strict=True)) for name, both in kept.items()}
     return f"{opening(lines)}\n\n{table(header, rows)}"
 
 
@@ -280,6 +292,7 @@ def ratio(ours: Lines, theirs: Lines, own: str, other: str) -> str:
 TABLES: Final[Mapping[str, Callable[[Found], str]]] = {
     "stochtree": stochtree_beside,
     "further worlds": further_worlds,
+    "prior of effects": priors,
     "where chains begin": starts,
     "other estimators": other_estimators,
 }

@@ -88,7 +88,7 @@ class ForestPrior:
     ----------
     prognostic, effect
         What the forests of the outcome under control and of the effect are like: by default many trees that may be deep,
-        and fewer ones that most of the time do not split at all.
+        and fewer ones of which every second does not split at all.
     location, intercept_sd
         Mean and standard deviation of the prior of the intercept, outcome units.
     prognostic_sd
@@ -127,7 +127,7 @@ class ForestPrior:
     """
 
     prognostic: ForestShape = ForestShape(trees=100, depth=6, base=0.95, power=2.0)
-    effect: ForestShape = ForestShape(trees=50, depth=7, base=0.25, power=3.0)
+    effect: ForestShape = ForestShape(trees=25, depth=7, base=0.5, power=2.0)
     location: float | None = None
     intercept_sd: float | None = None
     prognostic_sd: float | None = None
